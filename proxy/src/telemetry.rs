@@ -81,7 +81,13 @@ mod tests {
     #[test]
     fn what_is_not_a_traceparent_starts_a_trace() {
         let zero = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
-        for bad in ["", "00", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", zero, &PARENT.to_uppercase()] {
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            zero,
+            &PARENT.to_uppercase(),
+        ] {
             assert!(parse(bad).is_none(), "{bad}");
         }
         assert!(parse(&format!("{PARENT}-extra")).is_none());
