@@ -1,8 +1,31 @@
 //! Ferrata: the iron path between an agent's tool call and the system it is meant for.
+//!
+//! The path of one call, file by file:
+//!
+//! | step | room | what happens |
+//! |---|---|---|
+//! | 1 | [`server`] | connections, bounds, drain |
+//! | 2 | [`protocol`] | bytes ⇄ [`call::ToolCall`], [`call::ToolResult`], [`fault::Fault`]; MCP, plain HTTP, stdio |
+//! | 3 | [`gate`] | who may call what, with which arguments, for how long |
+//! | 4 | [`connector`] | the guest runs in a sandbox; it asks through host imports |
+//! | 5 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
+//! | 6 | [`credential`] | where secrets come from |
+//!
+//! [`app`] puts the rooms together from a [`config`], [`admin`] shows what goes on in them. Imports point down this list.
+//!
+//! What must stay true:
+//! - Only `connector` names wasmtime; only `server`, `protocol`, `admin` and `egress` name hyper.
+//! - No credential enters a guest's memory: a guest names a secret, and `egress` writes it.
+//! - Whatever waits, is kept or is read has a bound with a name.
+//! - A failure is a [`fault::Fault`], never an empty success.
 
 #![deny(unsafe_code)]
 
 pub mod call;
+pub mod config;
+pub mod connector;
+pub mod credential;
+pub mod egress;
 pub mod fault;
 pub mod gate;
 pub mod telemetry;

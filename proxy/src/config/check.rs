@@ -1,0 +1,130 @@
+//! What a schema cannot say: relations between values, and what is not built yet.
+
+use std::collections::BTreeMap;
+
+use super::{Auth, Config, Connector, Credential, CredentialKind, Upstream};
+use crate::credential::Position;
+use crate::egress::base::{BaseUrl, SqlUrl};
+
+/// Every mistake as JSON Pointer and message.
+pub fn mistakes(config: &Config) -> Vec<(String, String)> {
+    let mut found = Found::default();
+    agent(config, &mut found);
+    if let Some(state) = &config.state
+        && state != "memory"
+    {
+        found.not_yet("/state", "only `memory` is built");
+    }
+    for (name, connector) in &config.connectors {
+        connector_name(name, &mut found);
+        self::connector(&format!("/connectors/{name}"), connector, &mut found);
+    }
+    access(config, &mut found);
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<(String, String)>);
+
+impl Found {
+    fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.0.push((pointer.into(), message.into()));
+    }
+
+    fn not_yet(&mut self, pointer: impl Into<String>, what: &str) {
+        self.add(pointer, format!("not yet: {what}"));
+    }
+}
+
+fn agent(config: &Config, found: &mut Found) {
+    let agent = &config.agent;
+    match &agent.auth {
+        Auth::None if !agent.listen.ip().is_loopback() => {
+            found.add(
+                "/agent/auth",
+                "`none` is only for loopback: on another address anybody would be the agent",
+            );
+        }
+        Auth::Jwt(_) => found.not_yet("/agent/auth/jwt", "use `none` or `tokens`"),
+        _ => {}
+    }
+    if let Some(control) = &config.admin.control {
+        let loopback = control.parse::<std::net::SocketAddr>().map(|a| a.ip().is_loopback());
+        if loopback == Ok(false) || (loopback.is_err() && !control.starts_with('/')) {
+            found.add(
+                "/admin/control",
+                "must be the absolute path of a unix socket, or a loopback address and port",
+            );
+        }
+    }
+}
+
+/// The first underscore of a tool's name divides connector and tool.
+fn connector_name(name: &str, found: &mut Found) {
+    let valid = (1..=32).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !valid {
+        found.add(
+            format!("/connectors/{name}"),
+            format!("`{name}` cannot be a connector's name: 1 to 32 of a-z, 0-9 and `-` (no underscore)"),
+        );
+    }
+}
+
+fn connector(at: &str, connector: &Connector, found: &mut Found) {
+    if connector.component.starts_with("oci:") {
+        found.not_yet(format!("{at}/component"), "name a file; OCI references are not built");
+    }
+    for (member, value) in
+        [("limits", &connector.limits), ("mapping", &connector.mapping), ("fallback", &connector.fallback)]
+    {
+        if value.is_some() {
+            found.not_yet(format!("{at}/{member}"), "this section is not built");
+        }
+    }
+    for (name, upstream) in &connector.upstreams {
+        self::upstream(&format!("{at}/upstreams/{name}"), upstream, found);
+    }
+    credentials(at, &connector.credentials, found);
+}
+
+fn upstream(at: &str, upstream: &Upstream, found: &mut Found) {
+    let sql = upstream.is_sql();
+    if !sql && upstream.sql.is_some() {
+        found.add(format!("{at}/sql"), "only an upstream with a `postgres:` URL has a `sql` section");
+    }
+    let parsed = if sql {
+        SqlUrl::parse(&upstream.url).map(|_| ())
+    } else {
+        BaseUrl::parse(&upstream.url).map(|_| ())
+    };
+    if let Err(reason) = parsed {
+        found.add(format!("{at}/url"), reason);
+    }
+}
+
+fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut Found) {
+    for (name, credential) in credentials {
+        let at = format!("{at}/credentials/{name}");
+        match credential.kind {
+            CredentialKind::Static | CredentialKind::ClientCredentials => {}
+            later => found.add(format!("{at}/kind"), format!("{}: not yet", later.name())),
+        }
+        for (i, position) in credential.positions.iter().flatten().enumerate() {
+            if let Err(reason) = position.parse::<Position>() {
+                found.add(format!("{at}/positions/{i}"), reason);
+            }
+        }
+    }
+}
+
+fn access(config: &Config, found: &mut Found) {
+    for (agent, access) in config.access.iter().flatten() {
+        for (tool, schema) in &access.arguments {
+            if let Err(e) = jsonschema::meta::validate(schema) {
+                let tool = tool.replace('~', "~0").replace('/', "~1");
+                found.add(format!("/access/{agent}/arguments/{tool}"), format!("not a JSON Schema: {e}"));
+            }
+        }
+    }
+}

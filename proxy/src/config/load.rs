@@ -1,0 +1,216 @@
+//! From the file to a validated `Config`, with all mistakes at once and where they are.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
+
+use super::{Config, check, schema, yaml};
+
+/// Most bytes of a configuration file: far beyond any real one, small enough to parse without thought.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// From 1.
+    pub line: u64,
+    /// From 1.
+    pub column: u64,
+    /// JSON Pointer of the place.
+    pub pointer: String,
+    pub message: String,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file could not be read.
+    Unreadable { path: PathBuf, reason: String },
+    /// It is not YAML; the text names the place.
+    Syntax { path: PathBuf, reason: String },
+    /// It is YAML, and wrong. Never empty.
+    Mistakes { path: PathBuf, mistakes: Vec<Mistake> },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::Syntax { path, reason } => write!(f, "{}: not valid YAML: {reason}", path.display()),
+            Self::Mistakes { path, mistakes } => {
+                for (i, m) in mistakes.iter().enumerate() {
+                    let (line, column) = (m.line, m.column);
+                    let place = m.pointer.trim_start_matches('/').replace('/', ".");
+                    let separator = if place.is_empty() { "" } else { ": " };
+                    let newline = if i == 0 { "" } else { "\n" };
+                    write!(
+                        f,
+                        "{newline}{}:{line}:{column}: {place}{separator}{}",
+                        path.display(),
+                        m.message
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads and validates a file. Relative paths in it are made relative to the file's folder.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let unreadable = |reason: String| ConfigError::Unreadable { path: path.to_owned(), reason };
+    let size = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(unreadable(format!("{size} bytes; a configuration has at most {MAX_FILE_BYTES}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+    let mut config = parse(&text, path)?;
+    resolve_paths(&mut config, path.parent().unwrap_or(Path::new(".")));
+    Ok(config)
+}
+
+/// Validates a text; `path` is only for messages.
+pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let tree = yaml::parse(text)
+        .map_err(|e| ConfigError::Syntax { path: path.to_owned(), reason: e.to_string() })?;
+    let value = tree.to_value();
+    let mistakes_at = |found: Vec<(String, String)>| {
+        let mut mistakes: Vec<Mistake> = found.into_iter().map(|(p, m)| locate(&tree, p, m)).collect();
+        mistakes.sort_by_key(|m| (m.line, m.column));
+        ConfigError::Mistakes { path: path.to_owned(), mistakes }
+    };
+    let validator = jsonschema::validator_for(&schema()).map_err(|e| ConfigError::Syntax {
+        path: path.to_owned(),
+        reason: format!("the schema itself: {e}"),
+    })?;
+    let against_schema: Vec<_> = validator.iter_errors(&value).flat_map(|e| explain(&e)).collect();
+    match serde_json::from_value::<Config>(value) {
+        // What the types refuse and the schema does not, such as an address that is none.
+        Err(e) if against_schema.is_empty() => Err(mistakes_at(vec![(String::new(), e.to_string())])),
+        Err(_) => Err(mistakes_at(against_schema)),
+        Ok(config) => {
+            let mut found = against_schema;
+            found.extend(check::mistakes(&config));
+            if found.is_empty() { Ok(config) } else { Err(mistakes_at(found)) }
+        }
+    }
+}
+
+fn locate(tree: &yaml::Node, pointer: String, message: String) -> Mistake {
+    let (line, column) = tree.position(&pointer);
+    Mistake { line, column, pointer, message }
+}
+
+/// A schema error in an operator's words: pointer and message. Unknown keys are one mistake each, at the key.
+fn explain(error: &ValidationError<'_>) -> Vec<(String, String)> {
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+            .iter()
+            .map(|key| {
+                (format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), "unknown key".to_owned())
+            })
+            .collect(),
+        ValidationErrorKind::Required { property } => {
+            vec![(at, format!("`{}` is missing", property.as_str().unwrap_or_default()))]
+        }
+        ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
+            vec![(at, format!("{} is not one of the forms that are possible here", error.instance()))]
+        }
+        _ => vec![(at, error.to_string())],
+    }
+}
+
+fn resolve_paths(config: &mut Config, folder: &Path) {
+    let resolve = |path: &mut PathBuf| *path = folder.join(&path);
+    if let super::Auth::Tokens(path) = &mut config.agent.auth {
+        resolve(path);
+    }
+    for connector in config.connectors.values_mut() {
+        resolve(&mut connector.component);
+        connector.upstreams.values_mut().filter_map(|u| u.ca.as_mut()).for_each(resolve);
+        for field in connector.credentials.values_mut().flat_map(|c| c.fields.values_mut()) {
+            if let super::Field::File(path) = field {
+                resolve(path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(text: &str) -> Vec<String> {
+        match parse(text, Path::new("ferrata.yaml")) {
+            Ok(_) => Vec::new(),
+            Err(e) => e.to_string().lines().map(str::to_owned).collect(),
+        }
+    }
+
+    #[test]
+    fn the_smallest_file_is_enough() {
+        assert_eq!(messages("connectors: { crm: { component: crm.wasm } }"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_mistakes_are_named_with_line_and_column() {
+        let text = "\
+agent: { listen: 127.0.0.1:4180, colour: red }
+defaults:
+  deadline: soon
+state: { redis: rediss://quota }
+connectors:
+  under_score: { component: a.wasm }
+  crm:
+    components: crm.wasm
+    limits: { api: [\"100/1s\"] }
+    upstreams:
+      api: { url: ftp://example }
+    credentials:
+      bot: { kind: statik, token: /t }
+";
+        let found = messages(text);
+        let expect = |place: &str, words: &str| {
+            let hit =
+                found.iter().any(|m| m.starts_with(&format!("ferrata.yaml:{place}:")) && m.contains(words));
+            assert!(hit, "{place} {words} in {found:#?}");
+        };
+        expect("1:34", "agent.colour: unknown key");
+        expect("3:3", "deadline");
+        expect("7:3", "`component` is missing");
+        expect("8:5", "unknown key");
+        expect("13:14", "kind");
+    }
+
+    #[test]
+    fn what_a_schema_cannot_say_is_named_too() {
+        let text = "\
+state: { redis: rediss://quota }
+connectors:
+  under_score: { component: a.wasm }
+  crm:
+    component: crm.wasm
+    limits: { api: [\"100/1s\"] }
+    upstreams:
+      api: { url: ftp://example }
+    credentials:
+      bot: { kind: jwt-bearer, token: /t, positions: [nowhere] }
+";
+        let found = messages(text).join("\n");
+        for words in
+            ["state: not yet", "under_score", "limits: not yet", "ftp", "jwt-bearer: not yet", "nowhere"]
+        {
+            assert!(found.contains(words), "{words} in {found}");
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_place() {
+        assert!(messages("agent: [").join("").contains("not valid YAML"));
+    }
+}

@@ -1,0 +1,358 @@
+//! `ferrata.yaml`: its shape, which is also its published JSON Schema.
+//!
+//! Owns the operator's words and their defaults. Reading the file is `yaml`'s and `load`'s, judging what a
+//! schema cannot say is `check`'s. What is not built yet has its place here and is refused by `check`, so that
+//! nothing an operator writes is ever ignored.
+
+mod check;
+mod load;
+mod units;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use load::{ConfigError, Mistake, load, parse};
+pub use units::{ByteSize, Period};
+
+/// Everything that `ferrata.yaml` may say.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where agents connect.
+    #[serde(default)]
+    pub agent: Agent,
+    /// Where the platform connects: probes and metrics, and the control socket.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Where limits and credentials are kept: `memory` (the only one built so far), `{ file: … }` or `{ redis: … }`.
+    #[serde(default)]
+    pub state: Option<Value>,
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// Bounds of every sandbox; a connector may set its own.
+    #[serde(default)]
+    pub sandbox: Sandbox,
+    /// The connectors by name; the name is the first part of each of their tools' names.
+    #[serde(default)]
+    pub connectors: BTreeMap<String, Connector>,
+    /// What each agent may see and call. Without this section every known agent may call everything.
+    #[serde(default)]
+    pub access: Option<BTreeMap<String, Access>>,
+}
+
+/// The listener for agents.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Address and port; port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// How agents prove who they are.
+    pub auth: Auth,
+    /// Values of the `Host` header that are accepted beside loopback names and the listener's own address.
+    pub hosts: Vec<String>,
+    /// Browser origins that may call; loopback origins always may.
+    pub origins: Vec<String>,
+    /// Connections at once; one more is refused.
+    #[schemars(range(min = 1, max = 65536))]
+    pub max_connections: usize,
+    /// Largest request body.
+    pub max_body: ByteSize,
+    /// How long calls in flight may go on after SIGTERM.
+    pub drain: Period,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4180)),
+            auth: Auth::default(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            max_connections: 1024,
+            max_body: ByteSize::mebibytes(4),
+            // Kubernetes kills after 30 s by default; leave it time for the rest of the pod.
+            drain: Period::seconds(25),
+        }
+    }
+}
+
+/// `none`, `{ tokens: <folder or file> }` or `{ jwt: … }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// Whoever reaches the listener is the agent `default`. Only on loopback.
+    #[default]
+    None,
+    /// Bearer tokens: a folder with one file per agent, named as the agent, or one file of `name: token` lines.
+    Tokens(PathBuf),
+    /// Tokens of an identity provider. Not built yet.
+    Jwt(Value),
+}
+
+/// The listener for the platform.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address of `/livez`, `/readyz` and `/metrics`; none when absent.
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<SocketAddr>,
+    /// Where `/status` is: the path of a unix socket, or a loopback address and port; none when absent.
+    pub control: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// The longest that a call may take; an agent may ask for less.
+    pub deadline: Period,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { deadline: Period::seconds(30) }
+    }
+}
+
+/// Bounds of one connector's sandboxes.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Linear memory of one sandbox.
+    pub memory: ByteSize,
+    /// Time on the processor for one call; waiting does not count.
+    pub cpu: Period,
+    /// Sandboxes of one connector at once.
+    #[schemars(range(min = 1, max = 512))]
+    pub concurrent: usize,
+    /// Sandboxes of one connector that may wait for an upstream at once.
+    #[schemars(range(min = 1, max = 512))]
+    pub parked: usize,
+    /// Calls that may wait for a sandbox of one connector; one more is refused.
+    #[schemars(range(max = 100000))]
+    pub waiting: usize,
+    /// Largest result of one call.
+    pub result: ByteSize,
+    /// Log text of one call.
+    pub log: ByteSize,
+    /// Keep sandboxes for the next call of the same caller. Faster, and a connector can then remember things.
+    pub reuse: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::mebibytes(128),
+            cpu: Period::seconds(5),
+            concurrent: 64,
+            parked: 64,
+            waiting: 1024,
+            result: ByteSize::mebibytes(1),
+            log: ByteSize::kibibytes(64),
+            reuse: false,
+        }
+    }
+}
+
+/// A component with a configuration and a name.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Connector {
+    /// Path of the component's file, relative to the configuration file.
+    pub component: PathBuf,
+    /// Satisfies the settings schema of the component's manifest.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+    /// The systems that it may reach, by the names of its manifest.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// The credentials that it may use, by the names of its manifest.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, Credential>,
+    /// Its own sandbox bounds, in place of the general ones.
+    #[serde(default)]
+    pub sandbox: Option<Sandbox>,
+    /// Walls per upstream. Not built yet.
+    #[serde(default)]
+    pub limits: Option<Value>,
+    /// Overrides of its mapping tables. Not built yet.
+    #[serde(default)]
+    pub mapping: Option<Value>,
+    /// What to answer when a read fails. Not built yet.
+    #[serde(default)]
+    pub fallback: Option<Value>,
+}
+
+/// A system that a connector may reach.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// `https://host[:port][/base]`, `http://…` or `postgres://host[:port][,host…]/database`. One label of an https host may be
+    /// `*`; a login then says which host it is.
+    pub url: String,
+    /// Whose quota it is. Connectors that name the same account share its walls.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// PEM file of certificate authorities that are trusted beside the public ones.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// How long a connection may take to be made.
+    #[serde(default = "Upstream::default_connect")]
+    pub connect: Period,
+    /// Largest answer.
+    #[serde(default = "Upstream::default_max_response")]
+    pub max_response: ByteSize,
+    /// Only with a `postgres:` URL.
+    #[serde(default)]
+    pub sql: Option<Sql>,
+}
+
+impl Upstream {
+    /// Whether the URL is one of PostgreSQL.
+    pub fn is_sql(&self) -> bool {
+        self.url.starts_with("postgres:") || self.url.starts_with("postgresql:")
+    }
+
+    fn default_connect() -> Period {
+        Period::seconds(5)
+    }
+
+    fn default_max_response() -> ByteSize {
+        ByteSize::mebibytes(4)
+    }
+}
+
+/// How a PostgreSQL upstream is used.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sql {
+    /// `require` (the default: encrypted, and the certificate is checked) or `disable`.
+    pub tls: SqlTls,
+    /// Role to take on in each transaction. Defence in depth: give the login role no more rights than it needs.
+    pub role: Option<String>,
+    /// Whether every transaction is read only.
+    pub read_only: bool,
+    /// Longest run time of one statement on the server.
+    pub statement_timeout: Period,
+    /// Most rows of one answer.
+    #[schemars(range(min = 1))]
+    pub max_rows: u32,
+    /// Largest answer.
+    pub max_bytes: ByteSize,
+    /// Highest planner's estimate for a read; no check when absent.
+    pub max_cost: Option<f64>,
+    /// Sessions at once.
+    #[schemars(range(min = 1, max = 1000))]
+    pub pool: usize,
+}
+
+impl Default for Sql {
+    fn default() -> Self {
+        Self {
+            tls: SqlTls::Require,
+            role: None,
+            read_only: true,
+            statement_timeout: Period::seconds(10),
+            max_rows: 1000,
+            max_bytes: ByteSize::kibibytes(512),
+            max_cost: None,
+            pool: 8,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SqlTls {
+    Require,
+    Disable,
+}
+
+/// A credential: how it is obtained, where it may be written, and its fields.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct Credential {
+    pub kind: CredentialKind,
+    /// Where its secrets may be written: `header:<name>` or `body`. Default: `header:authorization`.
+    #[serde(default)]
+    pub positions: Option<Vec<String>>,
+    /// Whether the connector may have arbitrary bytes signed with it.
+    #[serde(default)]
+    pub sign: bool,
+    /// The fields that the manifest names. A secret is the path of a file, or `{ env: NAME }`; what is no secret may be
+    /// written as `{ value: … }`.
+    #[serde(flatten)]
+    pub fields: BTreeMap<String, Field>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// The fields are used as they are.
+    Static,
+    /// The component logs in with an OAuth client's own identity.
+    ClientCredentials,
+    /// Not built yet.
+    RefreshToken,
+    /// Not built yet.
+    JwtBearer,
+    /// Not built yet.
+    TokenExchange,
+}
+
+impl CredentialKind {
+    /// The name, as in the file and in the grant that a guest gets.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::ClientCredentials => "client-credentials",
+            Self::RefreshToken => "refresh-token",
+            Self::JwtBearer => "jwt-bearer",
+            Self::TokenExchange => "token-exchange",
+        }
+    }
+}
+
+/// Where a credential's field comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Field {
+    /// A file, read again when it changes; one newline at its end is not part of the secret.
+    File(PathBuf),
+    Env(EnvField),
+    Value(PlainField),
+}
+
+/// An environment variable, for laptops.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvField {
+    pub env: String,
+}
+
+/// A value in the clear: a client id, a user name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlainField {
+    pub value: String,
+}
+
+/// What one agent may do.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// Names of tools; `*` stands for any run of characters.
+    pub allow: Vec<String>,
+    /// JSON Schemas laid over the tools' own, by the tool's name.
+    pub arguments: BTreeMap<String, Value>,
+}
+
+/// The JSON Schema of the file, for editors and for `ferrata schema`.
+pub fn schema() -> Value {
+    schemars::schema_for!(Config).to_value()
+}

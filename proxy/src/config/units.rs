@@ -1,0 +1,113 @@
+//! Durations and sizes as operators write them: `30s`, `1h 30m`, `4MiB`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A duration with its unit: `500ms`, `30s`, `1h 30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl Period {
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let signed: jiff::SignedDuration = text.parse().map_err(D::Error::custom)?;
+        Duration::try_from(signed).map(Self).map_err(|_| D::Error::custom("a duration cannot be negative"))
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "a duration with its unit: 500ms, 30s, 1h 30m",
+            "pattern": r"^([0-9]+(\.[0-9]+)? ?(ms|s|m|h|d) ?)+$"
+        })
+    }
+}
+
+/// A size in bytes with its unit: `64KiB`, `4MiB`, `1GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub usize);
+
+impl ByteSize {
+    pub const fn kibibytes(n: usize) -> Self {
+        Self(n << 10)
+    }
+
+    pub const fn mebibytes(n: usize) -> Self {
+        Self(n << 20)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let shift = match text[digits..].trim_start() {
+            "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return None,
+        };
+        text[..digits].parse::<usize>().ok()?.checked_mul(1 << shift).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a size such as 64KiB or 4MiB")))
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "a size with its unit: 512B, 64KiB, 4MiB, 1GiB",
+            "pattern": r"^[0-9]{1,9} ?(B|KiB|MiB|GiB)$"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn period(text: &str) -> Option<Duration> {
+        serde_json::from_value::<Period>(text.into()).ok().map(|p| p.0)
+    }
+
+    #[test]
+    fn durations_carry_their_unit() {
+        assert_eq!(period("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(period("1h 30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(period("30"), None);
+        assert_eq!(period("-1s"), None);
+    }
+
+    #[test]
+    fn sizes_carry_their_unit() {
+        assert_eq!(ByteSize::parse("64KiB"), Some(ByteSize::kibibytes(64)));
+        assert_eq!(ByteSize::parse("4 MiB"), Some(ByteSize::mebibytes(4)));
+        assert_eq!(ByteSize::parse("4"), None);
+        assert_eq!(ByteSize::parse("4MB"), None);
+        assert_eq!(ByteSize::parse("99999999999999999999GiB"), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! The plugin interface as Rust: generated from `wit/`.
+//!
+//! The larger world is generated; whether a component exports the optional interfaces is asked when it is loaded.
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "authenticating-connector",
+    imports: { default: async | trappable },
+    exports: { default: async },
+    with: {
+        "ferrata:connector/http.exchange": crate::egress::exchange::Exchange,
+    },
+});
+
+pub use exports::ferrata::connector::{authenticator, manifest, tools};
+pub use ferrata::connector::{cache, context, http, log, secrets, sql, types};

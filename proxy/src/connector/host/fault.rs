@@ -1,0 +1,111 @@
+//! Faults across the border: a host's fault gets a ticket, and a guest that passes it on gets its full record back.
+
+use super::Run;
+use crate::connector::bindings::types::{self, FaultKind as Wire};
+use crate::fault::{Fault, FaultKind, MAX_QUOTED_CHARS, Outcome};
+
+/// Most faults of the host's that one run can refer to later; the last place is used again.
+const MAX_TICKETS: usize = 256;
+
+/// The member of `details` that holds an upstream's own words.
+const UPSTREAM_SAID: &str = "upstream_said";
+
+/// The host's faults of one run, by ticket.
+#[derive(Default)]
+pub struct FaultTickets(Vec<Fault>);
+
+/// Converts faults for a guest and from a guest.
+pub trait Tickets {
+    /// As the guest sees it.
+    fn to_guest(&mut self, fault: Fault) -> types::Fault;
+    /// As the host reports it: its own record for a ticket, else what the guest may say.
+    fn from_guest(&self, fault: types::Fault) -> Fault;
+}
+
+impl Tickets for Run {
+    fn to_guest(&mut self, fault: Fault) -> types::Fault {
+        let tickets = &mut self.tickets.0;
+        let wire = types::Fault {
+            kind: to_wire(fault.kind),
+            message: fault.message.clone(),
+            code: fault.code.clone(),
+            path: fault.path.clone(),
+            retry_after_ms: fault.retry_after_secs().map(|s| s.saturating_mul(1000)),
+            ticket: Some(tickets.len().min(MAX_TICKETS - 1) as u64),
+            details: fault.details.as_ref().and_then(|d| serde_json::to_string(d).ok()),
+        };
+        if tickets.len() == MAX_TICKETS {
+            tickets.pop();
+        }
+        tickets.push(fault);
+        wire
+    }
+
+    fn from_guest(&self, fault: types::Fault) -> Fault {
+        let ticket = fault.ticket.and_then(|t| usize::try_from(t).ok());
+        if let Some(own) = ticket.and_then(|t| self.tickets.0.get(t)) {
+            return own.clone();
+        }
+        let kind = from_wire(fault.kind);
+        if !kind.is_guests_to_say() {
+            let message = format!(
+                "The connector `{}` reported `{}`, which only Ferrata can know.",
+                self.runtime.connector,
+                kind.traits().label
+            );
+            return Fault::new(FaultKind::ConnectorFailed, message).with_upstream_text(&fault.message);
+        }
+        self.guests_own(kind, fault)
+    }
+}
+
+impl Run {
+    fn guests_own(&self, kind: FaultKind, fault: types::Fault) -> Fault {
+        let message: String = fault.message.chars().take(MAX_QUOTED_CHARS).collect();
+        let mut own = Fault::new(kind, message).with_outcome(match self.scope.attempts() {
+            0 => Outcome::NotSent,
+            _ => Outcome::Rejected,
+        });
+        (own.code, own.path) = (fault.code, fault.path);
+        let details = fault.details.and_then(|d| serde_json::from_str(&d).ok());
+        if let Some(serde_json::Value::Object(mut details)) = details {
+            if let Some(serde_json::Value::String(said)) = details.remove(UPSTREAM_SAID) {
+                own = own.with_upstream_text(&said);
+            }
+            own.details = (!details.is_empty()).then_some(details);
+        }
+        own
+    }
+}
+
+macro_rules! same_names {
+    ($($name:ident),+ $(,)?) => {
+        fn to_wire(kind: FaultKind) -> Wire {
+            match kind { $(FaultKind::$name => Wire::$name),+ }
+        }
+
+        fn from_wire(kind: Wire) -> FaultKind {
+            match kind { $(Wire::$name => FaultKind::$name),+ }
+        }
+    };
+}
+
+same_names!(
+    InvalidArguments,
+    NotFound,
+    Gone,
+    Conflict,
+    Ambiguous,
+    Rejected,
+    PermissionDenied,
+    SchemaMismatch,
+    CredentialDead,
+    RateLimited,
+    QuotaExhausted,
+    Unavailable,
+    DeadlineExceeded,
+    Overloaded,
+    OutcomeUnknown,
+    ConnectorFailed,
+    Internal,
+);

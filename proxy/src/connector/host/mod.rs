@@ -1,0 +1,130 @@
+//! What a guest can do: one file per interface that it imports.
+//!
+//! Owns the state behind a sandbox. Everything that leaves the machine goes through `egress`; nothing here decides a policy.
+
+mod cache;
+mod context;
+mod fault;
+mod http;
+mod log;
+mod secrets;
+mod sql;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::bindings;
+use super::bounds::{Bounds, MemoryLimit};
+use crate::egress::Egress;
+use crate::egress::scope::Scope;
+use crate::fault::{Fault, FaultKind};
+pub use cache::GuestCache;
+pub use fault::{FaultTickets, Tickets};
+
+/// Most resources that a guest may hold at once: two batches of parallel exchanges, with room.
+const MAX_HANDLES: usize = 256;
+
+/// How much of what a guest writes to standard error is kept, for the log line that follows a trap.
+const STDERR_BYTES: usize = 4 << 10;
+
+/// What all sandboxes of one connector share.
+pub struct Runtime {
+    pub connector: Arc<str>,
+    /// The operator's settings, as JSON.
+    pub settings: String,
+    pub egress: Egress,
+    pub cache: Arc<GuestCache>,
+    pub bounds: Bounds,
+    /// Guests that may wait in an import at once.
+    pub parked: Semaphore,
+}
+
+impl Runtime {
+    /// A place among the guests that wait; a full house refuses, so that waiting guests never take every sandbox.
+    fn park(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        self.parked.try_acquire().map_err(|_| {
+            let message = format!("Too many calls of `{}` are waiting for its system.", self.connector);
+            Fault::new(FaultKind::Overloaded, message).with_retry_after(Duration::from_secs(1))
+        })
+    }
+}
+
+/// One run of a guest.
+pub struct Run {
+    pub runtime: Arc<Runtime>,
+    pub scope: Arc<Scope>,
+    tickets: FaultTickets,
+    /// Bytes of log text that this run may still write.
+    log_budget: usize,
+}
+
+impl Run {
+    pub fn new(runtime: Arc<Runtime>, scope: Arc<Scope>) -> Self {
+        let log_budget = runtime.bounds.log;
+        Self { runtime, scope, tickets: FaultTickets::default(), log_budget }
+    }
+}
+
+/// The state behind one sandbox.
+pub struct Guest {
+    pub run: Run,
+    pub table: ResourceTable,
+    pub memory: MemoryLimit,
+    /// Epochs that the guest may still use; 0 is a trap.
+    pub epochs_left: u64,
+    stderr: MemoryOutputPipe,
+    wasi: WasiCtx,
+}
+
+impl Guest {
+    pub fn new(run: Run) -> Self {
+        let stderr = MemoryOutputPipe::new(STDERR_BYTES);
+        // Clocks and random numbers; no files, no sockets, no environment, no arguments.
+        let wasi = WasiCtxBuilder::new().stderr(stderr.clone()).allow_tcp(false).allow_udp(false).build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let bounds = run.runtime.bounds;
+        Self {
+            memory: MemoryLimit::new(bounds.memory),
+            epochs_left: bounds.cpu_epochs(),
+            run,
+            table,
+            stderr,
+            wasi,
+        }
+    }
+
+    /// Prepares the sandbox for its next run.
+    pub fn begin(&mut self, run: Run) {
+        self.epochs_left = run.runtime.bounds.cpu_epochs();
+        self.run = run;
+    }
+
+    /// What the guest wrote to standard error, cut.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.contents()).trim().to_owned()
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Everything that a component may import.
+pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    bindings::types::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::context::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::http::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::sql::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::cache::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::log::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)
+}

@@ -1,0 +1,83 @@
+//! `sql`: statements into `egress`, rows out of it.
+
+use super::fault::Tickets;
+use super::{Guest, Run};
+use crate::connector::bindings::{sql, types};
+use crate::connector::convert::effect;
+use crate::egress::Refusal;
+use crate::egress::operation::Effect;
+use crate::egress::sql::{Access, Query, SqlUpstream, Value};
+use crate::egress::upstream::Upstream;
+use crate::fault::Fault;
+
+impl sql::Host for Guest {
+    async fn query(&mut self, request: sql::Request) -> wasmtime::Result<Result<sql::Rows, types::Fault>> {
+        let rows = self.run.statement(request, SqlUpstream::query).await;
+        Ok(rows.map(to_guest).map_err(|fault| self.run.to_guest(fault)))
+    }
+
+    async fn explain(&mut self, request: sql::Request) -> wasmtime::Result<Result<String, types::Fault>> {
+        let plan = self.run.statement(request, SqlUpstream::explain).await;
+        Ok(plan.map_err(|fault| self.run.to_guest(fault)))
+    }
+}
+
+impl Run {
+    /// The stack for a statement: judged like a request, then limited, broken and timed at the same places (see `egress`).
+    async fn statement<R>(
+        &self,
+        request: sql::Request,
+        how: impl AsyncFnOnce(&SqlUpstream, Query, crate::call::Deadline) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
+        let runtime = &self.runtime;
+        let _parked = runtime.park()?;
+        let asked = effect(request.effect);
+        let effect = runtime
+            .egress
+            .judge_sql(&self.scope, &request.upstream, &request.operation, asked)
+            .map_err(Refusal::into_fault)?;
+        let Some(Upstream::Sql(upstream)) = runtime.egress.upstreams.get(&request.upstream) else {
+            let why = format!("`{}` is not a granted upstream that speaks SQL", request.upstream);
+            return Err(Refusal::new("upstream", why).into_fault());
+        };
+        let operation = request.operation.as_str().into();
+        self.scope.count_attempt();
+        let ran = how(upstream, native(request, effect), self.scope.deadline).await;
+        ran.map_err(|fault| fault.with_operation(operation))
+    }
+}
+
+fn native(request: sql::Request, effect: Effect) -> Query {
+    Query {
+        statement: request.statement,
+        parameters: request.parameters.into_iter().map(value).collect(),
+        max_rows: request.max_rows,
+        access: if effect == Effect::Read { Access::Read } else { Access::Write },
+    }
+}
+
+fn value(value: sql::Value) -> Value {
+    match value {
+        sql::Value::Null => Value::Null,
+        sql::Value::Boolean(v) => Value::Boolean(v),
+        sql::Value::Integer(v) => Value::Integer(v),
+        sql::Value::Float(v) => Value::Float(v),
+        sql::Value::Text(v) => Value::Text(v),
+        sql::Value::Json(v) => Value::Json(v),
+        sql::Value::Bytes(v) => Value::Bytes(v),
+    }
+}
+
+fn to_guest(rows: crate::egress::sql::Rows) -> sql::Rows {
+    let complete = rows.is_complete();
+    let column = |c: crate::egress::sql::Column| sql::Column { name: c.name, type_name: c.type_name };
+    sql::Rows {
+        columns: rows.columns.into_iter().map(column).collect(),
+        rows: rows.rows,
+        row_count: rows.row_count,
+        complete,
+        stopped_by: rows.stopped_by.map(|s| s.name().to_owned()),
+        affected: rows.affected,
+        estimated_cost: rows.estimated_cost,
+    }
+}

@@ -1,0 +1,117 @@
+//! Loading a connector: read, compile, describe, compare with the grants, list its tools.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::component::{self, Loaded};
+use super::host::{GuestCache, Run, Runtime, Tickets};
+use super::login::GuestLogin;
+use super::sandbox::Sandboxes;
+use super::{Bounds, CompiledCache, Connector, Engine, Manifest, ToolSpec};
+use crate::call::{Caller, Deadline};
+use crate::config;
+use crate::credential::Credentials;
+use crate::egress::Egress;
+use crate::egress::operation::Operations;
+use crate::egress::scope::{Purpose, Scope};
+use crate::egress::upstream::Upstreams;
+use crate::telemetry::TraceContext;
+
+/// How long `describe` may take: it only builds a text.
+const DESCRIBE_TIME: Duration = Duration::from_secs(5);
+
+/// How long `list-tools` may take; it may ask its system.
+const LIST_TIME: Duration = Duration::from_secs(15);
+
+/// The agent in whose name a connector is loaded.
+const LOADER: &str = "ferrata";
+
+/// Compiles a component into the cache, ahead of its use; the error is a sentence for the operator.
+pub fn compile(engine: &Engine, cache: &CompiledCache, path: &Path) -> Result<(), String> {
+    component::load(engine, cache, &component::read(path)?).map(|_| ())
+}
+
+/// Loads a connector; the error is a sentence for the operator.
+pub async fn load(
+    engine: &Engine,
+    cache: &CompiledCache,
+    name: &str,
+    config: &config::Connector,
+    bounds: Bounds,
+) -> Result<Connector, String> {
+    let bytes = component::read(&config.component)?;
+    let loaded = compile_aside(engine, cache, bytes).await?;
+    let name: Arc<str> = name.into();
+    let (manifest, loaded) = describe(Arc::clone(&name), loaded, config, bounds).await?;
+    manifest.check_grants(config, loaded.authenticator.is_some())?;
+
+    let operations = manifest.operations()?;
+    let credentials = Arc::new(manifest.credentials(config)?);
+    let upstreams = Arc::new(Upstreams::from_config(config, &credentials)?);
+    let egress = Egress::new(Arc::clone(&name), operations.clone(), upstreams, Arc::clone(&credentials));
+    let sandboxes = Arc::new(Sandboxes::new(loaded, runtime(&name, config, bounds, egress)));
+    credentials.set_login(Arc::new(GuestLogin::new(&sandboxes)));
+
+    let tools = list_tools(&sandboxes).await?;
+    let tools = ToolSpec::all(&name, tools, &operations)?;
+    Ok(Connector { name, manifest, tools, sandboxes })
+}
+
+/// Compiling takes up to seconds; the runtime's workers have other things to do.
+async fn compile_aside(engine: &Engine, cache: &CompiledCache, bytes: Vec<u8>) -> Result<Loaded, String> {
+    let (engine, cache) = (engine.clone(), cache.clone());
+    let compiled = tokio::task::spawn_blocking(move || component::load(&engine, &cache, &bytes));
+    compiled.await.map_err(|e| format!("compiling it failed: {e}"))?
+}
+
+fn runtime(name: &Arc<str>, config: &config::Connector, bounds: Bounds, egress: Egress) -> Arc<Runtime> {
+    Arc::new(Runtime {
+        connector: Arc::clone(name),
+        settings: serde_json::Value::Object(config.settings.clone()).to_string(),
+        egress,
+        cache: Arc::new(GuestCache::default()),
+        parked: Semaphore::new(bounds.parked),
+        bounds,
+    })
+}
+
+/// Asks the component what it is, in a sandbox that can reach nothing.
+async fn describe(
+    name: Arc<str>,
+    loaded: Loaded,
+    config: &config::Connector,
+    bounds: Bounds,
+) -> Result<(Manifest, Loaded), String> {
+    let nothing = Egress::new(
+        Arc::clone(&name),
+        Operations::default(),
+        Arc::new(Upstreams::default()),
+        Arc::new(Credentials::new([])),
+    );
+    let sandboxes = Sandboxes::new(loaded, runtime(&name, config, bounds, nothing));
+    let indices = &sandboxes.loaded.manifest;
+    let described = sandboxes.run(scope(Purpose::Describe, DESCRIBE_TIME), async |sandbox| {
+        let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
+        guest.call_describe(&mut sandbox.store).await
+    });
+    let json = described.await.map_err(|fault| format!("it could not describe itself: {fault}"))?;
+    Ok((Manifest::parse(&json)?, sandboxes.loaded))
+}
+
+async fn list_tools(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::tools::Tool>, String> {
+    let indices = &sandboxes.loaded.tools;
+    let listed = sandboxes.run(scope(Purpose::ListTools, LIST_TIME), async |sandbox| {
+        let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
+        let listed = guest.call_list_tools(&mut sandbox.store).await?;
+        let run: &Run = &sandbox.store.data().run;
+        Ok(listed.map_err(|fault| run.from_guest(fault)))
+    });
+    listed.await.and_then(|tools| tools).map_err(|fault| format!("it could not list its tools: {fault}"))
+}
+
+fn scope(purpose: Purpose, time: Duration) -> Arc<Scope> {
+    Arc::new(Scope::new(purpose, Caller::agent(LOADER), Deadline::after(time), TraceContext::fresh()))
+}

@@ -1,0 +1,218 @@
+//! What a component says it is and needs, and whether the operator granted it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::config::{self, CredentialKind};
+use crate::credential::{Credential, Credentials, Position, Source};
+use crate::egress::operation::{Effect, Operation, Operations};
+
+/// Largest manifest, in bytes: 512 operations with their walls.
+const MAX_MANIFEST_BYTES: usize = 512 << 10;
+
+/// The manifest, as far as this host reads it; `wit/manifest.schema.json` has all of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    settings: Value,
+    upstreams: Vec<NeededUpstream>,
+    credentials: Vec<NeededCredential>,
+    operations: Vec<NeededOperation>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct NeededUpstream {
+    name: String,
+    kind: UpstreamKind,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UpstreamKind {
+    Http,
+    Sql,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct NeededCredential {
+    name: String,
+    #[serde(default)]
+    description: String,
+    fields: Vec<NeededField>,
+    upstreams: Vec<String>,
+    #[serde(default)]
+    login: bool,
+    #[serde(default)]
+    grants: Vec<String>,
+    #[serde(default)]
+    optional: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct NeededField {
+    name: String,
+    #[serde(default)]
+    optional: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct NeededOperation {
+    label: String,
+    upstream: String,
+    method: String,
+    path: String,
+    effect: Effect,
+}
+
+impl Manifest {
+    /// Reads what `describe` returned.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        if json.len() > MAX_MANIFEST_BYTES {
+            return Err(format!("its manifest has more than {MAX_MANIFEST_BYTES} bytes"));
+        }
+        serde_json::from_str(json).map_err(|e| format!("its manifest is not valid: {e}"))
+    }
+
+    /// Compares what it asks for with what the operator granted. The error holds every difference, a sentence each.
+    pub fn check_grants(&self, config: &config::Connector, can_log_in: bool) -> Result<(), String> {
+        let mut found = Vec::new();
+        self.check_settings(config, &mut found);
+        self.check_upstreams(config, &mut found);
+        self.check_credentials(config, can_log_in, &mut found);
+        if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
+    }
+
+    fn check_settings(&self, config: &config::Connector, found: &mut Vec<String>) {
+        match super::schema::compile(&self.settings) {
+            Err(e) => found.push(format!("its settings schema is not valid: {e}")),
+            Ok(schema) => {
+                let settings = Value::Object(config.settings.clone());
+                for error in schema.iter_errors(&settings) {
+                    found.push(format!("settings{}: {error}", error.instance_path()));
+                }
+            }
+        }
+    }
+
+    fn check_upstreams(&self, config: &config::Connector, found: &mut Vec<String>) {
+        for needed in &self.upstreams {
+            let granted = config.upstreams.get(&needed.name);
+            let kind = granted.map(|u| match u.is_sql() {
+                true => UpstreamKind::Sql,
+                false => UpstreamKind::Http,
+            });
+            match kind {
+                None => found.push(with_hint(
+                    format!("it needs the upstream `{}`: add `upstreams.{0}`", needed.name),
+                    &needed.description,
+                )),
+                Some(kind) if kind != needed.kind => found.push(format!(
+                    "its upstream `{}` is of kind {:?}, and the URL is of kind {kind:?}",
+                    needed.name, needed.kind
+                )),
+                Some(_) => {}
+            }
+        }
+        let known: Vec<_> = self.upstreams.iter().map(|u| u.name.as_str()).collect();
+        unknown(config.upstreams.keys(), &known, "upstream", found);
+    }
+
+    fn check_credentials(&self, config: &config::Connector, can_log_in: bool, found: &mut Vec<String>) {
+        for needed in &self.credentials {
+            match config.credentials.get(&needed.name) {
+                None if needed.optional => {}
+                None => found.push(with_hint(
+                    format!("it needs the credential `{}`: add `credentials.{0}`", needed.name),
+                    &needed.description,
+                )),
+                Some(granted) => needed.check(granted, can_log_in, found),
+            }
+        }
+        let known: Vec<_> = self.credentials.iter().map(|c| c.name.as_str()).collect();
+        unknown(config.credentials.keys(), &known, "credential", found);
+    }
+
+    /// The operations, with their patterns compiled.
+    pub fn operations(&self) -> Result<Operations, String> {
+        let compiled = self.operations.iter().map(|o| {
+            if !self.upstreams.iter().any(|u| u.name == o.upstream) {
+                return Err(format!(
+                    "its operation `{}` names the unknown upstream `{}`",
+                    o.label, o.upstream
+                ));
+            }
+            Operation::new(&o.label, &o.upstream, &o.method, &o.path, o.effect)
+                .map_err(|e| format!("its operation `{}`: {e}", o.label))
+        });
+        Ok(Operations::new(compiled.collect::<Result<_, _>>()?))
+    }
+
+    /// The credentials as granted. Call after `check_grants`.
+    pub fn credentials(&self, config: &config::Connector) -> Result<Credentials, String> {
+        let granted = self
+            .credentials
+            .iter()
+            .filter_map(|needed| config.credentials.get(&needed.name).map(|granted| needed.granted(granted)));
+        Ok(Credentials::new(granted.collect::<Result<Vec<_>, _>>()?))
+    }
+}
+
+impl NeededCredential {
+    fn check(&self, granted: &config::Credential, can_log_in: bool, found: &mut Vec<String>) {
+        let name = &self.name;
+        if !self.login {
+            if granted.kind != CredentialKind::Static {
+                found.push(format!("its credential `{name}` takes no login: the kind must be `static`"));
+            }
+            for field in self.fields.iter().filter(|f| !f.optional && !granted.fields.contains_key(&f.name)) {
+                found.push(format!("the credential `{name}` needs the field `{}`", field.name));
+            }
+            let known: Vec<_> = self.fields.iter().map(|f| f.name.as_str()).collect();
+            unknown(granted.fields.keys(), &known, &format!("field of the credential `{name}`"), found);
+            return;
+        }
+        if !can_log_in {
+            found.push(format!("its credential `{name}` needs a login, and it exports no `authenticator`"));
+        }
+        if !self.grants.iter().any(|g| g == granted.kind.name()) {
+            let grants = self.grants.join(", ");
+            let kind = granted.kind.name();
+            found.push(format!("its credential `{name}` cannot be of kind `{kind}`; it knows {grants}"));
+        }
+    }
+
+    fn granted(&self, granted: &config::Credential) -> Result<Credential, String> {
+        let positions = match &granted.positions {
+            Some(positions) => positions.iter().map(|p| p.parse()).collect::<Result<_, _>>()?,
+            None => vec![Position::Header(http::header::AUTHORIZATION)],
+        };
+        let fields = granted.fields.iter();
+        let sources: BTreeMap<_, _> = fields.map(|(n, f)| (n.clone(), Source::from(f))).collect();
+        let name: Arc<str> = self.name.as_str().into();
+        Ok(Credential::new(name, granted.kind, self.upstreams.clone(), positions, granted.sign, sources))
+    }
+}
+
+fn with_hint(mut sentence: String, hint: &str) -> String {
+    if !hint.is_empty() {
+        let _ = write!(sentence, " ({hint})");
+    }
+    sentence
+}
+
+fn unknown<'a>(names: impl Iterator<Item = &'a String>, known: &[&str], what: &str, found: &mut Vec<String>) {
+    for name in names.filter(|n| !known.contains(&n.as_str())) {
+        let known = known.join(", ");
+        found.push(format!(
+            "it has no {what} `{name}`; it knows: {}",
+            if known.is_empty() { "none" } else { &known }
+        ));
+    }
+}

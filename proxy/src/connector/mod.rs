@@ -1,0 +1,110 @@
+//! Connectors: components, loaded, checked against their grants, and run in sandboxes.
+//!
+//! The only room that knows WebAssembly. Owns loading and calling guests; what they may do outside is `egress`'s.
+
+mod bindings;
+mod bounds;
+mod compiled;
+mod component;
+mod convert;
+mod engine;
+mod host;
+mod load;
+mod login;
+mod manifest;
+mod sandbox;
+pub mod schema;
+mod tool;
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+pub use bounds::Bounds;
+pub use compiled::CompiledCache;
+pub use engine::Engine;
+pub use load::{compile, load};
+pub use manifest::Manifest;
+pub use tool::ToolSpec;
+
+use crate::call::{Caller, Deadline, ToolResult};
+use crate::egress::scope::{Purpose, Scope};
+use crate::fault::{Fault, FaultKind, Outcome};
+use crate::telemetry::TraceContext;
+use bindings::tools::Invocation;
+use host::Tickets;
+use sandbox::Sandboxes;
+
+/// One generation of a connector: immutable, and pinned by every call that it serves.
+pub struct Connector {
+    pub name: Arc<str>,
+    pub manifest: Manifest,
+    /// Sorted by name.
+    pub tools: Vec<ToolSpec>,
+    sandboxes: Arc<Sandboxes>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connector({} {})", self.name, self.manifest.version)
+    }
+}
+
+/// A call that the gate has let through.
+#[derive(Debug)]
+pub struct Admitted {
+    pub arguments: Box<RawValue>,
+    pub caller: Caller,
+    pub deadline: Deadline,
+    pub trace: TraceContext,
+    pub idempotency_key: String,
+}
+
+impl Connector {
+    /// Makes one call of one tool. Dropping the future stops the guest and what it has under way.
+    pub async fn call(&self, tool: &ToolSpec, call: Admitted) -> Result<ToolResult, Fault> {
+        let purpose = Purpose::Call { ceiling: tool.effect };
+        let scope = Arc::new(Scope::new(purpose, call.caller, call.deadline, call.trace));
+        let invocation = Invocation {
+            id: "1".to_owned(),
+            arguments: call.arguments.get().to_owned(),
+            idempotency_key: call.idempotency_key,
+        };
+        let ran = self.run(Arc::clone(&scope), tool, invocation).await;
+        let result = ran.and_then(|json| tool.accept(&self.name, json, self.sandboxes.runtime.bounds.result));
+        result.map(|value| ToolResult { value }).map_err(|fault| stamp(fault, &scope))
+    }
+
+    async fn run(&self, scope: Arc<Scope>, tool: &ToolSpec, invocation: Invocation) -> Result<String, Fault> {
+        let indices = &self.sandboxes.loaded.tools;
+        let answer = self.sandboxes.run(scope, async |sandbox| {
+            let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
+            let mut answers = guest.call_call(&mut sandbox.store, &tool.name, &[invocation]).await?;
+            let run = &sandbox.store.data().run;
+            Ok(match (answers.pop(), answers.is_empty()) {
+                (Some(answer), true) => answer.map_err(|fault| run.from_guest(fault)),
+                (answer, _) => {
+                    let count = answers.len() + usize::from(answer.is_some());
+                    let message = format!("The connector `{}` gave {count} answers to 1 call.", self.name);
+                    Err(Fault::new(FaultKind::ConnectorFailed, message))
+                }
+            })
+        });
+        answer.await?
+    }
+
+    /// Sandboxes that are in use now.
+    pub fn sandboxes_in_use(&self) -> usize {
+        self.sandboxes.in_use()
+    }
+}
+
+/// What the end of every failed call knows: how often something was sent, and that a call that sent something may have had an effect.
+fn stamp(mut fault: Fault, scope: &Scope) -> Fault {
+    fault.attempts = scope.attempts();
+    let cut_short = matches!(fault.kind, FaultKind::DeadlineExceeded | FaultKind::ConnectorFailed);
+    if cut_short && fault.attempts > 0 && fault.outcome == Outcome::NotSent {
+        fault.outcome = Outcome::Unknown;
+    }
+    fault
+}

@@ -1,0 +1,195 @@
+//! Sandboxes of one connector: made, bounded in number and time, thrown away or kept.
+//!
+//! A sandbox whose run was dropped, trapped or came too late is never used again; its slot returns when its store is dropped.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::component::Instance;
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+
+use super::component::Loaded;
+use super::host::{Guest, Run, Runtime};
+use crate::call::Caller;
+use crate::egress::scope::Scope;
+use crate::fault::{Fault, FaultKind};
+
+/// What a refused call is told to wait, when nobody knows how long sandboxes stay taken.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// An instance and the state behind it.
+pub struct Sandbox {
+    pub store: Store<Guest>,
+    pub instance: Instance,
+}
+
+/// All sandboxes of one generation of a connector.
+pub struct Sandboxes {
+    pub loaded: Loaded,
+    pub runtime: Arc<Runtime>,
+    running: Semaphore,
+    waiting: AtomicUsize,
+    /// Kept for the next run, if the operator allows it. Each is for the caller that it last served, because a guest can remember.
+    idle: Mutex<Vec<(Caller, Sandbox)>>,
+}
+
+impl Sandboxes {
+    pub fn new(loaded: Loaded, runtime: Arc<Runtime>) -> Self {
+        let running = Semaphore::new(runtime.bounds.concurrent);
+        Self { loaded, runtime, running, waiting: AtomicUsize::new(0), idle: Mutex::default() }
+    }
+
+    /// Runs `work` in a sandbox, within the scope's deadline and the bounds.
+    pub async fn run<R>(
+        &self,
+        scope: Arc<Scope>,
+        work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let _permit = self.permit(&scope).await?;
+        let mut sandbox = self.sandbox(&scope).await?;
+        let result = self.work(&scope, &mut sandbox, work).await?;
+        self.keep(&scope.caller, sandbox);
+        Ok(result)
+    }
+
+    /// Runs a login: on a lane of its own, because the calls that wait for it hold the other places.
+    pub async fn run_login<R>(
+        &self,
+        scope: Arc<Scope>,
+        work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let mut sandbox = self.fresh(Run::new(Arc::clone(&self.runtime), Arc::clone(&scope))).await?;
+        self.work(&scope, &mut sandbox, work).await
+    }
+
+    async fn work<R>(
+        &self,
+        scope: &Scope,
+        sandbox: &mut Sandbox,
+        work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        sandbox.store.set_hostcall_fuel(self.runtime.bounds.hostcall());
+        match tokio::time::timeout_at(scope.deadline.instant(), work(sandbox)).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(self.explain(&sandbox.store, &error)),
+            Err(_) => {
+                let message = format!("The call of `{}` did not end in time.", self.runtime.connector);
+                Err(Fault::new(FaultKind::DeadlineExceeded, message))
+            }
+        }
+    }
+
+    /// Sandboxes that are in use now.
+    pub fn in_use(&self) -> usize {
+        self.runtime.bounds.concurrent - self.running.available_permits()
+    }
+
+    /// A place among the running ones; the queue is bounded, and so is the wait in it.
+    async fn permit(&self, scope: &Scope) -> Result<SemaphorePermit<'_>, Fault> {
+        if let Ok(permit) = self.running.try_acquire() {
+            return Ok(permit);
+        }
+        let Some(_place) = Place::take(&self.waiting, self.runtime.bounds.waiting) else {
+            return Err(self.full());
+        };
+        match tokio::time::timeout_at(scope.deadline.instant(), self.running.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(closed)) => Err(Fault::internal(closed)),
+            Err(_) => Err(self.full()),
+        }
+    }
+
+    fn full(&self) -> Fault {
+        let message = format!("Too many calls of `{}` are under way.", self.runtime.connector);
+        Fault::new(FaultKind::Overloaded, message).with_retry_after(RETRY_WHEN_FULL)
+    }
+
+    async fn sandbox(&self, scope: &Arc<Scope>) -> Result<Sandbox, Fault> {
+        let run = Run::new(Arc::clone(&self.runtime), Arc::clone(scope));
+        match self.take_idle(&scope.caller) {
+            Some(mut sandbox) => {
+                sandbox.store.data_mut().begin(run);
+                Ok(sandbox)
+            }
+            None => self.fresh(run).await,
+        }
+    }
+
+    async fn fresh(&self, run: Run) -> Result<Sandbox, Fault> {
+        let mut store = Store::new(self.loaded.pre.engine(), Guest::new(run));
+        store.limiter(|guest| &mut guest.memory);
+        store.set_epoch_deadline(1);
+        // A guest that waited in an import finds its deadline passed: it yields, and pays one tick.
+        store.epoch_deadline_callback(|mut context| {
+            let guest = context.data_mut();
+            guest.epochs_left = guest.epochs_left.saturating_sub(1);
+            match guest.epochs_left {
+                0 => Err(wasmtime::Error::msg("out of processor time")),
+                _ => Ok(UpdateDeadline::Yield(1)),
+            }
+        });
+        match self.loaded.pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok(Sandbox { store, instance }),
+            Err(error) => Err(self.explain(&store, &error)),
+        }
+    }
+
+    fn take_idle(&self, caller: &Caller) -> Option<Sandbox> {
+        if !self.runtime.bounds.reuse {
+            return None;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.iter().rposition(|(served, _)| served == caller)?;
+        Some(idle.swap_remove(at).1)
+    }
+
+    /// Keeps a sandbox that left nothing behind.
+    fn keep(&self, caller: &Caller, sandbox: Sandbox) {
+        if !self.runtime.bounds.reuse || !sandbox.store.data().table.is_empty() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == self.runtime.bounds.concurrent {
+            idle.swap_remove(0);
+        }
+        idle.push((caller.clone(), sandbox));
+    }
+
+    /// Why a guest ended without an answer, as a fault; the details are for the operator's log.
+    fn explain(&self, store: &Store<Guest>, error: &wasmtime::Error) -> Fault {
+        if error.is::<PoolConcurrencyLimitError>() {
+            return self.full();
+        }
+        let (guest, name) = (store.data(), &self.runtime.connector);
+        let why = if guest.epochs_left == 0 {
+            format!("it used more than {:?} of processor time", self.runtime.bounds.cpu)
+        } else if guest.memory.refused {
+            format!("it needed more than {} MiB of memory", self.runtime.bounds.memory >> 20)
+        } else {
+            "it stopped by itself".to_owned()
+        };
+        let (trace, stderr) = (guest.run.scope.trace.trace_id(), guest.run.scrub(&guest.stderr()));
+        tracing::error!(connector = %name, %trace, %why, error = format!("{error:#}"), %stderr, "a guest trapped");
+        metrics::counter!("ferrata_guest_traps_total", "connector" => name.to_string()).increment(1);
+        Fault::new(FaultKind::ConnectorFailed, format!("The connector `{name}` failed: {why}."))
+    }
+}
+
+/// A place in the queue for a sandbox, given back however the wait ends.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let place = Self(waiting);
+        // Taken first and given back by `drop` if it was one too many.
+        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

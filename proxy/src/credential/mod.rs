@@ -1,0 +1,151 @@
+//! Credentials: what they are, where their secrets come from, and who may write them where.
+//!
+//! Owns secret values, the grants of one connector and the sessions that a login yields. It never talks to an upstream: a login is run by
+//! whoever implements [`Login`] (the connector's guest, wired up by the composition root).
+
+mod fixed;
+mod position;
+mod secret;
+mod session;
+mod source;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+pub use position::Position;
+pub use secret::SecretValue;
+pub use session::Session;
+pub use source::Source;
+
+use crate::call::Deadline;
+use crate::config::CredentialKind;
+use crate::fault::{Fault, FaultKind};
+use fixed::FixedFields;
+use session::Sessions;
+
+/// The secrets of a credential at one moment. Immutable: a newer version is a new material.
+#[derive(Debug)]
+pub struct Material {
+    /// Grows with every change; says which one a refused request was written with.
+    pub version: u64,
+    pub fields: BTreeMap<String, SecretValue>,
+    /// Base URLs that a login assigned, by upstream; already checked against the operator's patterns.
+    pub base_urls: BTreeMap<String, String>,
+}
+
+/// Runs the system's own login. Implemented over the connector's guest.
+pub trait Login: Send + Sync {
+    /// Logs in with the configured fields of `credential`.
+    fn login<'a>(
+        &'a self,
+        credential: &'a Credential,
+        deadline: Deadline,
+    ) -> Pin<Box<dyn Future<Output = Result<Session, Fault>> + Send + 'a>>;
+}
+
+/// One credential of one connector, as the operator granted it.
+pub struct Credential {
+    pub name: Arc<str>,
+    pub kind: CredentialKind,
+    /// Towards which upstreams its secrets may be written.
+    pub upstreams: Vec<String>,
+    /// Where in a request its secrets may be written.
+    pub positions: Vec<Position>,
+    /// Whether the guest may have arbitrary bytes signed.
+    pub sign: bool,
+    fields: FixedFields,
+    /// Present if the fields are only the way to a session.
+    sessions: Option<Sessions>,
+}
+
+impl Credential {
+    pub fn new(
+        name: Arc<str>,
+        kind: CredentialKind,
+        upstreams: Vec<String>,
+        positions: Vec<Position>,
+        sign: bool,
+        sources: BTreeMap<String, Source>,
+    ) -> Self {
+        let sessions = (kind != CredentialKind::Static).then(Sessions::default);
+        Self { fields: FixedFields::new(sources), name, kind, upstreams, positions, sign, sessions }
+    }
+
+    /// The fields as the operator configured them: the secrets themselves, or those of the grant.
+    pub fn configured(&self) -> Result<Arc<Material>, Fault> {
+        self.fields.current().map_err(|reason| self.dead(&reason))
+    }
+
+    /// Configured fields that are no secrets: what the operator wrote in the clear.
+    pub fn plain_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.plain()
+    }
+
+    /// Whether its secrets come from a login.
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.is_some()
+    }
+
+    fn dead(&self, reason: &str) -> Fault {
+        Fault::new(
+            FaultKind::CredentialDead,
+            format!("The credential `{}` cannot be used: {reason}.", self.name),
+        )
+    }
+}
+
+/// All credentials of one connector.
+pub struct Credentials {
+    entries: BTreeMap<Arc<str>, Credential>,
+    login: OnceLock<Arc<dyn Login>>,
+}
+
+impl Credentials {
+    pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
+        let entries = credentials.into_iter().map(|c| (Arc::clone(&c.name), c)).collect();
+        Self { entries, login: OnceLock::new() }
+    }
+
+    /// Wires the one who runs logins. The first call counts.
+    pub fn set_login(&self, login: Arc<dyn Login>) {
+        let _ = self.login.set(login);
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Credential> {
+        self.entries.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Credential> {
+        self.entries.values()
+    }
+
+    /// The secrets that requests may be written with now; logs in first if need be.
+    pub async fn current(&self, credential: &Credential, deadline: Deadline) -> Result<Arc<Material>, Fault> {
+        let Some(sessions) = &credential.sessions else { return credential.configured() };
+        sessions.current(|| self.log_in(credential, deadline)).await
+    }
+
+    /// After a refusal of `version`: newer secrets, or the fault that there are none.
+    pub async fn renew(
+        &self,
+        credential: &Credential,
+        version: u64,
+        deadline: Deadline,
+    ) -> Result<Arc<Material>, Fault> {
+        if let Some(sessions) = &credential.sessions {
+            return sessions.renew(version, || self.log_in(credential, deadline)).await;
+        }
+        let material = credential.fields.reread().map_err(|reason| credential.dead(&reason))?;
+        if material.version == version {
+            return Err(credential.dead("the system refuses it; replace the secret"));
+        }
+        Ok(material)
+    }
+
+    async fn log_in(&self, credential: &Credential, deadline: Deadline) -> Result<Session, Fault> {
+        let login = self.login.get().ok_or_else(|| Fault::internal("no login is wired"))?;
+        login.login(credential, deadline).await
+    }
+}

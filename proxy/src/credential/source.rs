@@ -1,0 +1,78 @@
+//! Where a configured field comes from: a file, the environment, or the configuration itself.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::SecretValue;
+use crate::config::Field;
+
+/// Largest secret, in bytes: beyond any key or certificate chain.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// A place that a field is read from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    File(PathBuf),
+    Env(String),
+    Value(String),
+}
+
+/// Tells one state of a file from another; a symlink that now points elsewhere is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(u64, i64, i64, u64);
+
+impl From<&Field> for Source {
+    fn from(field: &Field) -> Self {
+        match field {
+            Field::File(path) => Self::File(path.clone()),
+            Field::Env(env) => Self::Env(env.env.clone()),
+            Field::Value(value) => Self::Value(value.value.clone()),
+        }
+    }
+}
+
+impl Source {
+    /// What the source looks like now; only a file can change. Cheap: one `stat`.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let Self::File(path) = self else { return None };
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Stamp(meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len()))
+    }
+
+    /// The value; the error says where and why, and never what.
+    pub fn read(&self) -> Result<SecretValue, String> {
+        let bytes = match self {
+            Self::File(path) => {
+                let at = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
+                if std::fs::metadata(path).map_err(at)?.len() > MAX_SECRET_BYTES {
+                    return Err(format!("{} is larger than {MAX_SECRET_BYTES} bytes", path.display()));
+                }
+                strip_newline(std::fs::read(path).map_err(at)?)
+            }
+            Self::Env(name) => std::env::var(name)
+                .map_err(|_| format!("the environment has no text in `{name}`"))?
+                .into_bytes(),
+            Self::Value(value) => value.clone().into_bytes(),
+        };
+        if bytes.is_empty() { Err(format!("{} is empty", self.name())) } else { Ok(SecretValue::new(bytes)) }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Env(name) => format!("the environment's `{name}`"),
+            Self::Value(_) => "the configured value".to_owned(),
+        }
+    }
+}
+
+/// Editors and `echo` end a file with one newline, which is not part of the secret.
+fn strip_newline(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    bytes
+}

@@ -1,0 +1,248 @@
+//! The only door out. Every policy stands here, so that a connector can neither exceed a limit nor reach what it was not given.
+//!
+//! Owns judging, writing, sending and settling requests. What an answer *means* is the connector's to say; where secrets come from is
+//! `credential`'s.
+
+pub mod base;
+pub mod client;
+pub mod exchange;
+pub mod operation;
+pub mod part;
+pub mod path;
+pub mod request;
+pub mod resolve;
+pub mod scope;
+pub mod scrub;
+pub mod settle;
+pub mod sql;
+pub mod upstream;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::credential::{Credentials, Material, SecretValue};
+use crate::fault::{Fault, FaultKind, Outcome};
+use client::{Answer, ClientError};
+use exchange::Exchange;
+use operation::{Effect, Mismatch, Operations};
+use path::GuestPath;
+use request::{Judged, Request};
+use scope::{Purpose, Scope};
+use upstream::{Http, Upstream, Upstreams};
+
+/// A guest's request that breaks a rule of the house: never sent, counted, and the connector's fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Metric label.
+    pub rule: &'static str,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(rule: &'static str, message: impl Into<String>) -> Self {
+        Self { rule, message: message.into() }
+    }
+
+    pub fn into_fault(self) -> Fault {
+        metrics::counter!("ferrata_guest_refusals_total", "rule" => self.rule).increment(1);
+        let message =
+            format!("The connector made a request that is refused ({}): {}.", self.rule, self.message);
+        Fault::new(FaultKind::ConnectorFailed, message)
+    }
+}
+
+/// The way out of one connector: what its manifest was granted, over upstreams that outlive it.
+pub struct Egress {
+    pub connector: Arc<str>,
+    operations: Operations,
+    pub upstreams: Arc<Upstreams>,
+    pub credentials: Arc<Credentials>,
+}
+
+impl Egress {
+    pub fn new(
+        connector: Arc<str>,
+        operations: Operations,
+        upstreams: Arc<Upstreams>,
+        credentials: Arc<Credentials>,
+    ) -> Self {
+        Self { connector, operations, upstreams, credentials }
+    }
+
+    /// Sends one request for a guest and returns the answer, whatever its status.
+    pub async fn send(&self, scope: &Scope, request: Request) -> Result<Exchange, Fault> {
+        let (upstream, judged) = self.judge(scope, request).map_err(Refusal::into_fault)?;
+        let materials = self.materials(scope, &judged).await?;
+        let (answer, secrets) = self.attempt(scope, upstream, &judged, &materials).await?;
+        Ok(Exchange::new(judged, materials, answer, secrets, scope))
+    }
+
+    /// One sending. The stack, outermost first; the policies whose places are marked are not built.
+    async fn attempt(
+        &self,
+        scope: &Scope,
+        upstream: &Http,
+        request: &Judged,
+        materials: &BTreeMap<Arc<str>, Arc<Material>>,
+    ) -> Result<(Answer, Vec<SecretValue>), Fault> {
+        //  1. retry decision            (place; `settle` decides about a renewed credential)
+        //  2. breaker                   (place)
+        //  3. limiter and queue         (place)
+        //  4. breaker, once more        (place)
+        //  5. bulkhead                  (place)
+        //  6. credential: secrets are written last, so that nothing above ever holds them
+        let base = upstream.base(materials.values())?;
+        let (wire, secrets) = request.write(&base, scope, materials)?;
+        //  7. client: connection, TLS, bounds, deadline
+        let sent = tokio::time::timeout_at(scope.deadline.instant(), upstream.client.send(wire)).await;
+        scope.count_attempt();
+        //  8. scrub: with the secrets that were written, when the guest reads the answer
+        match sent {
+            Ok(Ok(answer)) => {
+                self.count(request, answer.status.as_str());
+                Ok((answer, secrets))
+            }
+            Ok(Err(error)) => {
+                self.count(request, "none");
+                Err(self.no_answer(request, error))
+            }
+            Err(_) => {
+                self.count(request, "none");
+                Err(self.too_late(request))
+            }
+        }
+    }
+
+    fn judge(&self, scope: &Scope, request: Request) -> Result<(&Http, Judged), Refusal> {
+        let upstream = match self.upstreams.get(&request.upstream) {
+            Some(Upstream::Http(http)) => http,
+            Some(Upstream::Sql(_)) => return Err(Refusal::new("upstream", "that upstream speaks SQL")),
+            None => {
+                return Err(Refusal::new("upstream", format!("`{}` is not granted", request.upstream)));
+            }
+        };
+        let path = GuestPath::parse(&request.path)
+            .map_err(|why| Refusal::new("path", format!("{:?}: {why}", request.path)))?;
+        let (label, effect) = self.operation(scope, &request, &path)?;
+        let mut judged = Judged::new(request, Arc::clone(&upstream.name), label, effect, path)?;
+        judged.check_secrets(scope, &self.credentials)?;
+        Ok((upstream, judged))
+    }
+
+    /// Label and effect: the strictest of what the manifest's patterns and the request say, within the call's ceiling.
+    fn operation(
+        &self,
+        scope: &Scope,
+        request: &Request,
+        path: &GuestPath,
+    ) -> Result<(Arc<str>, Effect), Refusal> {
+        let Request { upstream, operation, method, .. } = request;
+        let (found, effect) = self.operations.judge(upstream, operation, method, path).map_err(|m| {
+            let why = match m {
+                Mismatch::UnknownLabel => format!("`{operation}` is not in the manifest"),
+                Mismatch::WrongPattern => format!("{method} {} is not `{operation}`", request.path),
+            };
+            Refusal::new("operation", why)
+        })?;
+        let effect = effect.max(request.effect);
+        within_ceiling(scope, effect)?;
+        Ok((Arc::clone(&found.label), effect))
+    }
+
+    /// Judges a statement in the same way: its operation must be granted and no stronger than the call.
+    pub fn judge_sql(
+        &self,
+        scope: &Scope,
+        upstream: &str,
+        operation: &str,
+        effect: Effect,
+    ) -> Result<Effect, Refusal> {
+        let found = self.operations.find(upstream, operation).ok_or_else(|| {
+            Refusal::new("operation", format!("`{operation}` is not in the manifest for `{upstream}`"))
+        })?;
+        let effect = effect.max(found.effect);
+        within_ceiling(scope, effect)?;
+        Ok(effect)
+    }
+
+    /// The secrets that a request is written with, at this moment.
+    async fn materials(
+        &self,
+        scope: &Scope,
+        request: &Judged,
+    ) -> Result<BTreeMap<Arc<str>, Arc<Material>>, Fault> {
+        let mut materials = BTreeMap::new();
+        for name in &request.credentials {
+            let missing = || Fault::internal(format!("the credential `{name}` is gone"));
+            let credential = self.credentials.get(name).ok_or_else(missing)?;
+            let material = match scope.purpose {
+                Purpose::Login { .. } => credential.configured()?,
+                _ => self.credentials.current(credential, scope.deadline).await?,
+            };
+            materials.insert(Arc::clone(name), material);
+        }
+        Ok(materials)
+    }
+
+    fn count(&self, request: &Judged, status: &str) {
+        metrics::counter!(
+            "ferrata_exchanges_total",
+            "connector" => self.connector.to_string(),
+            "upstream" => request.upstream.to_string(),
+            "operation" => request.operation.to_string(),
+            "status" => status.to_owned(),
+        )
+        .increment(1);
+    }
+
+    fn no_answer(&self, request: &Judged, error: ClientError) -> Fault {
+        let name = &self.connector;
+        let fault = match error {
+            ClientError::Connect(why) => {
+                tracing::warn!(connector = %name, upstream = %request.upstream, %why, "no connection");
+                Fault::new(FaultKind::Unavailable, format!("`{name}` could not be reached."))
+            }
+            ClientError::Broken(why) => {
+                tracing::warn!(connector = %name, upstream = %request.upstream, %why, "the answer broke off");
+                unanswered(request.effect, format!("`{name}` was reached and gave no complete answer."))
+            }
+            ClientError::TooLarge(bound) => {
+                let message = format!("`{name}` answered with more than {bound} bytes: ask for less.");
+                Fault::new(FaultKind::SchemaMismatch, message).with_outcome(Outcome::Unknown)
+            }
+        };
+        fault.with_operation(Arc::clone(&request.operation))
+    }
+
+    fn too_late(&self, request: &Judged) -> Fault {
+        let message = format!("`{}` did not answer in time.", self.connector);
+        let kind = if request.effect == Effect::Read {
+            FaultKind::DeadlineExceeded
+        } else {
+            FaultKind::OutcomeUnknown
+        };
+        Fault::new(kind, message)
+            .with_outcome(Outcome::Unknown)
+            .with_operation(Arc::clone(&request.operation))
+    }
+}
+
+/// A request that was sent and not answered: harmless for a read, an open question for a write.
+fn unanswered(effect: Effect, message: String) -> Fault {
+    let kind = if effect == Effect::Read { FaultKind::Unavailable } else { FaultKind::OutcomeUnknown };
+    Fault::new(kind, message).with_outcome(Outcome::Unknown)
+}
+
+fn within_ceiling(scope: &Scope, effect: Effect) -> Result<(), Refusal> {
+    match scope.purpose.ceiling() {
+        Some(ceiling) if effect <= ceiling => Ok(()),
+        Some(ceiling) => {
+            let (asked, allowed) = (effect.name(), ceiling.name());
+            Err(Refusal::new(
+                "effect",
+                format!("a request of effect `{asked}` inside a call of effect `{allowed}`"),
+            ))
+        }
+        None => Err(Refusal::new("purpose", "nothing can be sent while describing")),
+    }
+}

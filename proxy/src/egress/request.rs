@@ -1,0 +1,238 @@
+//! From a guest's request to bytes on the wire: what is judged once, and what is written at each sending.
+//!
+//! A request is judged (operation, effect, path, header names, which secret stands where) when it arrives, without any secret at hand.
+//! It is written, secrets included, each time that it is sent, so that a renewed credential is used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use http_body_util::Full;
+
+use super::Refusal;
+use super::base::BaseUrl;
+use super::operation::Effect;
+use super::part::{MAX_PARTS, Part};
+use super::path::GuestPath;
+use super::scope::{Purpose, Scope};
+use crate::credential::{Credential, Credentials, Material, Position, SecretValue};
+use crate::fault::Fault;
+
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+
+/// Largest body of a request, in bytes, before secrets are written into it.
+const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// Headers that are the host's alone; `proxy-*` too.
+const HOSTS_HEADERS: [&str; 11] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "keep-alive",
+    "expect",
+    "traceparent",
+    "tracestate",
+];
+
+/// A request as a guest wrote it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub upstream: String,
+    pub operation: String,
+    pub effect: Effect,
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, Vec<Part>)>,
+    pub body: Vec<Part>,
+}
+
+/// A request that may be sent, as often as policy says.
+#[derive(Debug)]
+pub struct Judged {
+    pub upstream: Arc<str>,
+    pub operation: Arc<str>,
+    pub effect: Effect,
+    method: Method,
+    path: GuestPath,
+    headers: Vec<(HeaderName, Vec<Part>)>,
+    body: Vec<Part>,
+    /// The configured credentials that it is written with.
+    pub credentials: Vec<Arc<str>>,
+}
+
+impl Judged {
+    /// Judges everything that needs no secret. `effect` and `operation` come from the granted manifest.
+    pub fn new(
+        request: Request,
+        upstream: Arc<str>,
+        operation: Arc<str>,
+        effect: Effect,
+        path: GuestPath,
+    ) -> Result<Self, Refusal> {
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| Refusal::new("method", format!("`{}` is not a method", request.method)))?;
+        if request.headers.len() > MAX_HEADERS {
+            return Err(Refusal::new("headers", format!("more than {MAX_HEADERS} headers")));
+        }
+        let headers = request.headers.into_iter().map(header).collect::<Result<Vec<_>, _>>()?;
+        parts_are_bounded(&request.body)?;
+        Ok(Self {
+            upstream,
+            operation,
+            effect,
+            method,
+            path,
+            headers,
+            body: request.body,
+            credentials: Vec::new(),
+        })
+    }
+
+    /// Checks that each secret may stand where the guest put it, and notes whose they are.
+    pub fn check_secrets(&mut self, scope: &Scope, credentials: &Credentials) -> Result<(), Refusal> {
+        let mut used = Vec::new();
+        let in_headers = self.headers.iter().flat_map(|(name, parts)| {
+            parts.iter().flat_map(Part::secrets).map(move |s| (s, Position::Header(name.clone())))
+        });
+        let in_body = self.body.iter().flat_map(Part::secrets).map(|s| (s, Position::Body));
+        for (secret, position) in in_headers.chain(in_body) {
+            if let Some(credential) = may_stand(secret, &position, &self.upstream, scope, credentials)?
+                && !used.contains(&credential.name)
+            {
+                used.push(Arc::clone(&credential.name));
+            }
+        }
+        self.credentials = used;
+        Ok(())
+    }
+
+    /// Writes the request, with the secrets of `materials` (by credential).
+    pub fn write(
+        &self,
+        base: &BaseUrl,
+        scope: &Scope,
+        materials: &BTreeMap<Arc<str>, Arc<Material>>,
+    ) -> Result<(http::Request<Full<Bytes>>, Vec<SecretValue>), Fault> {
+        let secrets = self.secret_values(scope, materials)?;
+        let lookup = |name: &str| {
+            secrets
+                .get(name)
+                .ok_or_else(|| Fault::internal(format!("the secret `{name}` was checked and is gone")))
+        };
+        let mut builder = http::Request::builder()
+            .method(self.method.clone())
+            .uri(base.join(&self.path).map_err(Fault::internal)?)
+            .header("traceparent", scope.trace.child().to_string());
+        if !self.headers.iter().any(|(name, _)| *name == http::header::USER_AGENT) {
+            builder =
+                builder.header(http::header::USER_AGENT, concat!("ferrata/", env!("CARGO_PKG_VERSION")));
+        }
+        for (name, parts) in &self.headers {
+            let mut value = HeaderValue::from_bytes(&written(parts, &lookup)?).map_err(|_| {
+                Refusal::new("header", format!("the value of `{name}` is not one")).into_fault()
+            })?;
+            value.set_sensitive(parts.iter().any(|p| p.secrets().next().is_some()));
+            builder = builder.header(name, value);
+        }
+        let body = Full::new(Bytes::from(written(&self.body, &lookup)?));
+        let request = builder.body(body).map_err(Fault::internal)?;
+        Ok((request, secrets.into_values().collect()))
+    }
+
+    fn secret_values(
+        &self,
+        scope: &Scope,
+        materials: &BTreeMap<Arc<str>, Arc<Material>>,
+    ) -> Result<BTreeMap<&str, SecretValue>, Fault> {
+        let parts = self.headers.iter().flat_map(|(_, parts)| parts).chain(&self.body);
+        let mut values = BTreeMap::new();
+        for name in parts.flat_map(Part::secrets) {
+            let value = match name.split_once('.') {
+                None => scope.captured(name).map(|c| c.value),
+                Some((credential, field)) => {
+                    materials.get(credential).and_then(|m| m.fields.get(field)).cloned()
+                }
+            };
+            let missing = || Refusal::new("secret", format!("there is no secret `{name}`")).into_fault();
+            values.insert(name, value.ok_or_else(missing)?);
+        }
+        Ok(values)
+    }
+}
+
+fn written<'a>(
+    parts: &[Part],
+    lookup: &impl Fn(&str) -> Result<&'a SecretValue, Fault>,
+) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    parts.iter().try_for_each(|part| part.write(&mut out, lookup))?;
+    Ok(out)
+}
+
+fn header((name, parts): (String, Vec<Part>)) -> Result<(HeaderName, Vec<Part>), Refusal> {
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Refusal::new("header", format!("{name:?} is not the name of a header")))?;
+    if HOSTS_HEADERS.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
+        return Err(Refusal::new("header", format!("the header `{parsed}` is the host's")));
+    }
+    parts_are_bounded(&parts)?;
+    Ok((parsed, parts))
+}
+
+fn parts_are_bounded(parts: &[Part]) -> Result<(), Refusal> {
+    let atoms: usize = parts.iter().map(|p| p.atoms.len()).sum();
+    let bytes: usize = parts
+        .iter()
+        .flat_map(|p| &p.atoms)
+        .map(|a| match a {
+            super::part::Atom::Bytes(bytes) => bytes.len(),
+            super::part::Atom::Secret(_) => 0,
+        })
+        .sum();
+    if parts.len() > MAX_PARTS || atoms > MAX_PARTS || bytes > MAX_BODY_BYTES {
+        return Err(Refusal::new("body", format!("more than {MAX_PARTS} parts or {MAX_BODY_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// Whether a secret may be written there, towards that upstream, in this run. Returns the credential of a configured one.
+fn may_stand<'a>(
+    secret: &str,
+    position: &Position,
+    upstream: &str,
+    scope: &Scope,
+    credentials: &'a Credentials,
+) -> Result<Option<&'a Credential>, Refusal> {
+    let refuse = |why: &str| Err(Refusal::new("secret", format!("the secret `{secret}` {why}")));
+    let Some((name, _)) = secret.split_once('.') else {
+        let Some(captured) = scope.captured(secret) else { return refuse("does not exist in this call") };
+        if !captured.upstreams.iter().any(|u| u == upstream) {
+            return refuse("did not come from this upstream");
+        }
+        // A login puts what it captured into its next form; a tool call has no business writing it into a body.
+        let in_login = matches!(scope.purpose, Purpose::Login { .. });
+        return match position {
+            Position::Body if !in_login => refuse("cannot be written into a body"),
+            _ => Ok(None),
+        };
+    };
+    let Some(credential) = credentials.get(name) else { return refuse("is not granted") };
+    let login = match &scope.purpose {
+        Purpose::Login { credential } if **credential != *name => return refuse("is no part of this login"),
+        purpose => matches!(purpose, Purpose::Login { .. }),
+    };
+    if !credential.upstreams.iter().any(|u| u == upstream) {
+        return refuse(&format!("is not for the upstream `{upstream}`"));
+    }
+    // A grant's fields go where token endpoints want them; everything else only where the operator says.
+    if !login && !credential.positions.contains(position) {
+        return refuse("cannot stand there; the operator decides by `positions`");
+    }
+    Ok(Some(credential))
+}

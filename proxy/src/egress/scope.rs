@@ -1,0 +1,91 @@
+//! What egress must know about the call on whose behalf something is sent.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::operation::Effect;
+use crate::call::{Caller, Deadline};
+use crate::credential::SecretValue;
+use crate::telemetry::TraceContext;
+
+/// Most secrets that one call may capture: a login needs three.
+const MAX_CAPTURED: usize = 64;
+
+/// Why a guest runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `describe`: nothing may be sent.
+    Describe,
+    /// `list-tools`: only reads.
+    ListTools,
+    /// A tool call: nothing stronger than the tool.
+    Call { ceiling: Effect },
+    /// A login, for this credential: its grant's secrets work here and nowhere else.
+    Login { credential: Arc<str> },
+}
+
+impl Purpose {
+    /// The strongest effect that a request may have; none if nothing may be sent.
+    pub fn ceiling(&self) -> Option<Effect> {
+        match self {
+            Self::Describe => None,
+            Self::ListTools => Some(Effect::Read),
+            Self::Call { ceiling } => Some(*ceiling),
+            // A login changes something each time: it makes a session.
+            Self::Login { .. } => Some(Effect::Write),
+        }
+    }
+}
+
+/// One run of a guest, as egress sees it.
+#[derive(Debug)]
+pub struct Scope {
+    pub purpose: Purpose,
+    pub caller: Caller,
+    pub deadline: Deadline,
+    pub trace: TraceContext,
+    attempts: AtomicU32,
+    captured: Mutex<HashMap<String, Captured>>,
+}
+
+/// A secret that was taken out of an answer, or signed, during this call.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// It may be written only towards the upstream that it came from; a signed one, anywhere its credential may.
+    pub upstreams: Vec<String>,
+    pub value: SecretValue,
+}
+
+impl Scope {
+    pub fn new(purpose: Purpose, caller: Caller, deadline: Deadline, trace: TraceContext) -> Self {
+        let (attempts, captured) = (AtomicU32::new(0), Mutex::default());
+        Self { purpose, caller, deadline, trace, attempts, captured }
+    }
+
+    /// Counts one exchange and returns how many there are now.
+    pub fn count_attempt(&self) -> u32 {
+        self.attempts.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Exchanges made so far.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a secret for the rest of the call; its name, or none when there are too many.
+    pub fn keep(&self, upstreams: Vec<String>, value: SecretValue) -> Option<String> {
+        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        if captured.len() >= MAX_CAPTURED {
+            return None;
+        }
+        // No dot: the names of configured secrets always have one.
+        let name = format!("captured-{}", captured.len() + 1);
+        captured.insert(name.clone(), Captured { upstreams, value });
+        Some(name)
+    }
+
+    pub fn captured(&self, name: &str) -> Option<Captured> {
+        self.captured.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}

@@ -1,0 +1,164 @@
+//! How a caller proves who it is: not at all (loopback), or by a bearer token from the operator's files.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use crate::call::Caller;
+use crate::config::Auth;
+
+/// How often the token files are looked at: a revoked token works no longer than that.
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
+
+/// Most tokens: agents of one pod, not users of a service.
+const MAX_TOKENS: usize = 10_000;
+
+/// Shorter tokens can be guessed, in bytes.
+const MIN_TOKEN_BYTES: usize = 16;
+
+/// The bearer token was missing, or is not one that this listener knows.
+#[derive(Debug)]
+pub struct Unauthorized;
+
+/// Decides who a request comes from.
+pub enum Authenticator {
+    /// Everybody is the agent `default`.
+    Open,
+    Tokens(Tokens),
+}
+
+impl Authenticator {
+    /// From the configuration; the error is a sentence for the operator.
+    pub fn new(auth: &Auth) -> Result<Self, String> {
+        match auth {
+            Auth::None => Ok(Self::Open),
+            Auth::Tokens(path) => Tokens::at(path).map(Self::Tokens),
+            Auth::Jwt(_) => Err("agent.auth.jwt: not yet".to_owned()),
+        }
+    }
+
+    /// Who a request with that bearer token comes from.
+    pub fn identify(&self, bearer: Option<&str>) -> Result<Caller, Unauthorized> {
+        match self {
+            Self::Open => Ok(Caller::anonymous()),
+            Self::Tokens(tokens) => {
+                bearer.and_then(|t| tokens.agent(t)).map(Caller::agent).ok_or(Unauthorized)
+            }
+        }
+    }
+}
+
+/// Tokens by their digest, so that looking one up takes the same time however much of it is right.
+type ByDigest = HashMap<[u8; 32], Arc<str>>;
+
+/// The operator's tokens, read again when their files change.
+pub struct Tokens {
+    path: PathBuf,
+    known: Mutex<(Instant, ByDigest)>,
+}
+
+impl Tokens {
+    /// A folder with one file per agent, or a file of `name: token` lines.
+    fn at(path: &Path) -> Result<Self, String> {
+        Ok(Self { path: path.to_owned(), known: Mutex::new((Instant::now(), read(path)?)) })
+    }
+
+    fn agent(&self, token: &str) -> Option<Arc<str>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0.elapsed() >= RELOAD_EVERY {
+            known.0 = Instant::now();
+            match read(&self.path) {
+                Ok(tokens) => known.1 = tokens,
+                Err(reason) => {
+                    tracing::warn!(%reason, "the agents' tokens cannot be read; the old ones stay")
+                }
+            }
+        }
+        known.1.get(&digest(token)).cloned()
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn read(path: &Path) -> Result<ByDigest, String> {
+    let at = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
+    let pairs = if std::fs::metadata(path).map_err(at)?.is_dir() {
+        read_folder(path)?
+    } else {
+        read_lines(&std::fs::read_to_string(path).map_err(at)?, path)?
+    };
+    if pairs.len() > MAX_TOKENS {
+        return Err(format!("{} holds {} tokens; at most {MAX_TOKENS}", path.display(), pairs.len()));
+    }
+    let mut known = ByDigest::new();
+    for (agent, token) in pairs {
+        if token.len() < MIN_TOKEN_BYTES {
+            return Err(format!(
+                "{}: the token of `{agent}` has fewer than {MIN_TOKEN_BYTES} bytes",
+                path.display()
+            ));
+        }
+        if let Some(other) = known.insert(digest(&token), agent.as_str().into()) {
+            return Err(format!("{}: `{agent}` and `{other}` have the same token", path.display()));
+        }
+    }
+    Ok(known)
+}
+
+/// One file per agent. Names with a dot in front are Kubernetes' own.
+fn read_folder(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let at = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
+    let mut pairs = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(at)? {
+        let entry = entry.map_err(at)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && entry.path().is_file() {
+            pairs.push((name, std::fs::read_to_string(entry.path()).map_err(at)?.trim().to_owned()));
+        }
+    }
+    Ok(pairs)
+}
+
+fn read_lines(text: &str, path: &Path) -> Result<Vec<(String, String)>, String> {
+    let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
+    let pair = |(i, line): (usize, &str)| {
+        let (name, token) = line
+            .split_once(':')
+            .ok_or_else(|| format!("{}:{}: must be `name: token`", path.display(), i + 1))?;
+        Ok((name.trim().to_owned(), token.trim().to_owned()))
+    };
+    lines.map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revoked_token_stops_working() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("support"), "0123456789abcdef\n").unwrap();
+        let auth = Authenticator::new(&Auth::Tokens(dir.path().to_owned())).unwrap();
+        assert_eq!(&*auth.identify(Some("0123456789abcdef")).unwrap().agent, "support");
+        assert!(auth.identify(Some("wrong")).is_err());
+        assert!(auth.identify(None).is_err());
+        std::fs::write(dir.path().join("support"), "fedcba9876543210").unwrap();
+        tokio::time::advance(RELOAD_EVERY).await;
+        assert!(auth.identify(Some("0123456789abcdef")).is_err());
+        assert_eq!(&*auth.identify(Some("fedcba9876543210")).unwrap().agent, "support");
+    }
+
+    #[test]
+    fn a_file_of_lines_is_read_and_its_mistakes_named() {
+        let path = Path::new("agents");
+        let lines = read_lines("# who\nsupport: abc\n\nsales:def", path).unwrap();
+        assert_eq!(lines, [("support".into(), "abc".into()), ("sales".into(), "def".into())]);
+        assert!(read_lines("a: b\nc", path).unwrap_err().contains("agents:2"));
+    }
+}

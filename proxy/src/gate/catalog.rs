@@ -1,0 +1,132 @@
+//! All tools of all connectors, and what each agent sees of them: rendered when something changes, not when somebody asks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jsonschema::Validator;
+
+use super::access::AccessRules;
+use crate::connector::Connector;
+
+/// One configured connector.
+#[derive(Clone, Debug)]
+pub enum Slot {
+    Ready(Arc<Connector>),
+    /// Why it is not loaded: a sentence for the operator.
+    Broken(String),
+}
+
+/// One tool as an agent knows it.
+#[derive(Debug)]
+pub struct Tool {
+    /// `<connector>_<tool>`.
+    pub name: Arc<str>,
+    pub target: Target,
+}
+
+/// Where a call of a tool goes. A call pins the generation of the connector that it started on.
+#[derive(Debug)]
+pub enum Target {
+    Ready { connector: Arc<Connector>, index: usize },
+    Broken { connector: Arc<str>, reason: String },
+}
+
+impl Tool {
+    /// The connector's name.
+    pub fn connector(&self) -> &Arc<str> {
+        match &self.target {
+            Target::Ready { connector, .. } => &connector.name,
+            Target::Broken { connector, .. } => connector,
+        }
+    }
+}
+
+/// The tools that one agent may see.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// In a stable order.
+    pub names: Vec<Arc<str>>,
+    /// The MCP `tools` array: a JSON array of tool definitions.
+    pub mcp: Bytes,
+}
+
+/// Everything that can be called at one moment. Immutable.
+pub struct Catalog {
+    slots: BTreeMap<String, Slot>,
+    tools: HashMap<Arc<str>, Arc<Tool>>,
+    access: Arc<AccessRules>,
+    /// For agents with rules of their own.
+    listings: HashMap<Arc<str>, Arc<Listing>>,
+    /// For every other agent.
+    general: Arc<Listing>,
+}
+
+impl Catalog {
+    pub fn new(slots: BTreeMap<String, Slot>, access: Arc<AccessRules>) -> Self {
+        let tools: BTreeMap<Arc<str>, Arc<Tool>> = slots.values().flat_map(tools_of).collect();
+        let listing =
+            |agent: &str| Arc::new(render(tools.values().filter(|t| access.allows(agent, &t.name))));
+        let listings = access.agents().map(|agent| (Arc::clone(agent), listing(agent))).collect();
+        // No agent has an empty name: what remains is what everybody may see.
+        let general = listing("");
+        Self { tools: tools.into_iter().collect(), slots, access, listings, general }
+    }
+
+    pub fn slots(&self) -> &BTreeMap<String, Slot> {
+        &self.slots
+    }
+
+    pub fn listing(&self, agent: &str) -> Arc<Listing> {
+        Arc::clone(self.listings.get(agent).unwrap_or(&self.general))
+    }
+
+    pub fn tool(&self, agent: &str, name: &str) -> Option<Arc<Tool>> {
+        if !self.access.allows(agent, name) {
+            return None;
+        }
+        self.tools.get(name).cloned().or_else(|| self.tool_of_broken(name))
+    }
+
+    pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Validator> {
+        self.access.overlay(agent, tool)
+    }
+
+    /// Whether every agent sees the same as with `other`.
+    pub fn lists_the_same(&self, other: &Self) -> bool {
+        self.general == other.general && self.listings == other.listings
+    }
+
+    /// Which tools a connector has that is not loaded nobody knows; that they are unavailable is known.
+    fn tool_of_broken(&self, name: &str) -> Option<Arc<Tool>> {
+        let (connector, _) = name.split_once('_')?;
+        match self.slots.get(connector)? {
+            Slot::Broken(reason) => {
+                let target = Target::Broken { connector: connector.into(), reason: reason.clone() };
+                Some(Arc::new(Tool { name: name.into(), target }))
+            }
+            Slot::Ready(_) => None,
+        }
+    }
+}
+
+fn tools_of(slot: &Slot) -> Vec<(Arc<str>, Arc<Tool>)> {
+    let Slot::Ready(connector) = slot else { return Vec::new() };
+    let tool = |(index, spec): (usize, &crate::connector::ToolSpec)| {
+        let name: Arc<str> = format!("{}_{}", connector.name, spec.name).into();
+        let target = Target::Ready { connector: Arc::clone(connector), index };
+        (Arc::clone(&name), Arc::new(Tool { name, target }))
+    };
+    connector.tools.iter().enumerate().map(tool).collect()
+}
+
+fn render<'a>(tools: impl Iterator<Item = &'a Arc<Tool>>) -> Listing {
+    let (mut names, mut definitions) = (Vec::new(), Vec::new());
+    for tool in tools {
+        if let Target::Ready { connector, index } = &tool.target {
+            names.push(Arc::clone(&tool.name));
+            definitions.push(connector.tools[*index].definition.get());
+        }
+    }
+    Listing { names, mcp: Bytes::from(format!("[{}]", definitions.join(","))) }
+}

@@ -1,0 +1,198 @@
+//! Who may call what, with which arguments, and for how long.
+//!
+//! Owns the catalogue of tools, what each agent may see of it, and the validation of arguments. How a caller proves who it is, is
+//! `auth`'s; running the call is the connector's.
+
+mod access;
+mod auth;
+mod catalog;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jsonschema::Validator;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use access::AccessRules;
+pub use auth::{Authenticator, Unauthorized};
+pub use catalog::{Catalog, Listing, Slot, Target, Tool};
+
+use crate::call::{Caller, Deadline, ToolCall, ToolResult};
+use crate::connector::Admitted;
+use crate::fault::{Fault, FaultKind};
+
+/// Most mistakes in arguments that one fault names.
+const MAX_NAMED_MISTAKES: usize = 5;
+
+/// Longest idempotency key that an agent may bring, in bytes: what the common systems take.
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// The gate.
+pub struct Gate {
+    auth: Authenticator,
+    catalog: ArcSwap<Catalog>,
+    changes: watch::Sender<u64>,
+    /// The longest that a call may take.
+    deadline: Duration,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    pub fn new(auth: Authenticator, catalog: Catalog, deadline: Duration) -> Self {
+        Self { auth, catalog: ArcSwap::from_pointee(catalog), changes: watch::Sender::new(0), deadline }
+    }
+
+    /// Who a request comes from, by the `Authorization: Bearer` value if there is one.
+    pub fn identify(&self, bearer: Option<&str>) -> Result<Caller, Unauthorized> {
+        self.auth.identify(bearer)
+    }
+
+    /// What this caller may see.
+    pub fn tools(&self, caller: &Caller) -> Arc<Listing> {
+        self.catalog.load().listing(&caller.agent)
+    }
+
+    /// The tool of that name, if this caller may see it. A tool of a connector that is not loaded is found, and answers `unavailable`.
+    pub fn tool(&self, caller: &Caller, name: &str) -> Option<Arc<Tool>> {
+        self.catalog.load().tool(&caller.agent, name)
+    }
+
+    /// A number that changes when the list of tools does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Puts another catalogue in place; calls that are under way keep theirs.
+    pub fn replace(&self, catalog: Catalog) {
+        let old = self.catalog.swap(Arc::new(catalog));
+        if !old.lists_the_same(&self.catalog.load()) {
+            self.changes.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// The catalogue in force.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// Makes a call. Dropping the future stops the guest and what it has under way.
+    pub async fn call(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
+        let started = Instant::now();
+        let (agent, trace) = (Arc::clone(&call.caller.agent), call.trace);
+        let result = self.admit_and_run(tool, call).await.map_err(|mut fault| {
+            fault.system = Some(Arc::clone(tool.connector()));
+            fault.tool = Some(Arc::clone(&tool.name));
+            fault.trace_id = Some(trace.trace_id());
+            fault
+        });
+        let outcome = result.as_ref().map_or_else(|fault| fault.kind.traits().label, |_| "ok");
+        let took = started.elapsed();
+        let label = tool.name.to_string();
+        metrics::counter!("ferrata_calls_total", "tool" => label.clone(), "outcome" => outcome).increment(1);
+        metrics::histogram!("ferrata_call_seconds", "tool" => label).record(took);
+        let trace = trace.trace_id();
+        match &result {
+            Ok(_) => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
+            Err(f) => {
+                tracing::warn!(%trace, %agent, tool = %tool.name, outcome, ?took, why = %f.message, "call")
+            }
+        }
+        result
+    }
+
+    async fn admit_and_run(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
+        let (connector, spec) = match &tool.target {
+            Target::Ready { connector, index } => (connector, &connector.tools[*index]),
+            Target::Broken { connector, reason } => {
+                let message = format!("The connector `{connector}` is not loaded: {reason}.");
+                return Err(Fault::new(FaultKind::Unavailable, message));
+            }
+        };
+        let arguments = parse_arguments(&call.arguments)?;
+        validate(&spec.input, &arguments)?;
+        if let Some(overlay) = self.catalog.load().overlay(&call.caller.agent, &tool.name) {
+            validate(overlay, &arguments).map_err(|fault| as_forbidden(fault, &call.caller))?;
+        }
+        let idempotency_key = match call.idempotency_key {
+            Some(key) if key.len() > MAX_IDEMPOTENCY_KEY_BYTES => {
+                let message = format!("An idempotency key has at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes.");
+                return Err(Fault::new(FaultKind::InvalidArguments, message));
+            }
+            Some(key) => key,
+            None => uuid::Uuid::new_v4().to_string(),
+        };
+        let time = call.timeout.map_or(self.deadline, |asked| asked.min(self.deadline));
+        let admitted = Admitted {
+            arguments: call.arguments,
+            caller: call.caller,
+            deadline: Deadline::after(time),
+            trace: call.trace,
+            idempotency_key,
+        };
+        connector.call(spec, admitted).await
+    }
+}
+
+fn parse_arguments(raw: &RawValue) -> Result<Value, Fault> {
+    let invalid = |why: String| Fault::new(FaultKind::InvalidArguments, why).with_path("");
+    let value: Value = serde_json::from_str(raw.get()).map_err(|e| invalid(format!("Not JSON: {e}.")))?;
+    if value.is_object() { Ok(value) } else { Err(invalid("The arguments must be an object.".to_owned())) }
+}
+
+/// Names what is wrong, where, and up to a bound all of it, so that a model needs one more try and not five.
+fn validate(schema: &Validator, arguments: &Value) -> Result<(), Fault> {
+    if schema.is_valid(arguments) {
+        return Ok(());
+    }
+    let errors: Vec<_> = schema.iter_errors(arguments).take(MAX_NAMED_MISTAKES).collect();
+    let sentences: Vec<_> =
+        errors.iter().map(|e| sentence(&e.instance_path().to_string(), &e.to_string())).collect();
+    let first = errors.first().map(|e| e.instance_path().to_string()).unwrap_or_default();
+    let message = format!("The arguments do not fit the tool. {}", sentences.join(" "));
+    Err(Fault::new(FaultKind::InvalidArguments, message).with_path(first))
+}
+
+fn sentence(path: &str, error: &str) -> String {
+    if path.is_empty() { format!("{error}.") } else { format!("At `{path}`: {error}.") }
+}
+
+/// What the tool allows and the operator does not is a matter of permission.
+fn as_forbidden(fault: Fault, caller: &Caller) -> Fault {
+    let message =
+        format!("The agent `{}` may not call the tool with these arguments. {}", caller.agent, fault.message);
+    let path = fault.path.clone().unwrap_or_default();
+    Fault::new(FaultKind::PermissionDenied, message).with_path(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_fault_names_every_mistake_and_where() {
+        let schema =
+            json!({"type": "object", "required": ["channel"], "properties": {"limit": {"maximum": 10}}});
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let fault = validate(&schema, &json!({"limit": 50})).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::InvalidArguments);
+        assert!(fault.message.contains("`/limit`") && fault.message.contains("channel"), "{}", fault.message);
+        assert!(validate(&schema, &json!({"channel": "C1"})).is_ok());
+    }
+
+    #[test]
+    fn arguments_are_an_object() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        assert!(parse_arguments(&raw("{}")).is_ok());
+        assert_eq!(parse_arguments(&raw("[]")).unwrap_err().kind, FaultKind::InvalidArguments);
+    }
+}
