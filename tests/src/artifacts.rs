@@ -1,0 +1,108 @@
+//! Builds what is tested, as a user would, and says where it is.
+//!
+//! The build runs once per process; cargo decides what there is to do.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// What connectors are compiled to.
+pub const GUEST_TARGET: &str = "wasm32-wasip2";
+
+/// Packages of the connectors that come with Ferrata.
+const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
+
+/// The `ferrata` binary, built when needed.
+///
+/// # Errors
+/// When it does not compile; cargo has then said why on standard error.
+pub fn ferrata() -> Result<&'static Path> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    once(&BUILT, || {
+        let built = cargo(&["build", "--package", "ferrata", "--bin", "ferrata"])?;
+        let executable = built.iter().find_map(|artifact| artifact["executable"].as_str());
+        executable.map(PathBuf::from).ok_or_else(|| "cargo named no `ferrata` binary".into())
+    })
+}
+
+/// The folder with the connectors' components (`slack.wasm`, `postgres.wasm`), built when needed.
+///
+/// # Errors
+/// When the target is missing and cannot be added, or when a connector does not compile.
+pub fn connectors() -> Result<&'static Path> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    once(&BUILT, || {
+        add_guest_target()?;
+        let mut arguments = vec!["build", "--release", "--target", GUEST_TARGET];
+        arguments.extend(CONNECTORS.iter().flat_map(|name| ["--package", name]));
+        let built = cargo(&arguments)?;
+        let files = built.iter().filter_map(|artifact| artifact["filenames"][0].as_str());
+        let component = files.map(Path::new).find(|file| file.extension().is_some_and(|e| e == "wasm"));
+        let folder = component.and_then(Path::parent).ok_or("cargo named no component")?;
+        Ok(folder.to_owned())
+    })
+}
+
+/// The component of one connector, by the name of its package.
+///
+/// # Errors
+/// As [`connectors`].
+pub fn connector(package: &str) -> Result<PathBuf> {
+    Ok(connectors()?.join(format!("{}.wasm", package.replace('-', "_"))))
+}
+
+/// Whether connectors can be compiled without adding anything to the toolchain.
+pub fn has_guest_target() -> bool {
+    let printed = Command::new("rustc").args(["--print", "target-libdir", "--target", GUEST_TARGET]).output();
+    printed.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
+}
+
+fn add_guest_target() -> Result<()> {
+    if has_guest_target() {
+        return Ok(());
+    }
+    eprintln!("adding the target {GUEST_TARGET} to the toolchain");
+    let added = Command::new("rustup").args(["target", "add", GUEST_TARGET]).status();
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!(
+            "connectors need the target {GUEST_TARGET}: `rustup target add {GUEST_TARGET}` failed"
+        )
+        .into()),
+    }
+}
+
+/// Runs a cargo build in the workspace and returns its artifacts (cargo's JSON messages). What cargo says to people goes to
+/// standard error.
+fn cargo(arguments: &[&str]) -> Result<Vec<Value>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).args(arguments).arg("--message-format=json-render-diagnostics");
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("cargo {} failed", arguments.join(" ")).into());
+    }
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    Ok(messages
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .collect())
+}
+
+/// The root of the repository.
+pub fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+fn once(
+    cell: &'static OnceLock<std::result::Result<PathBuf, String>>,
+    build: impl FnOnce() -> Result<PathBuf>,
+) -> Result<&'static Path> {
+    let built = cell.get_or_init(|| build().map_err(|error| error.to_string()));
+    built.as_deref().map_err(|error| Error::from(error.clone()))
+}

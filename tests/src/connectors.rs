@@ -1,0 +1,52 @@
+//! Configurations of the connectors against stand-ins.
+
+use ferrata_sandbox::Sandbox;
+use ferrata_sandbox::slack::{Slack, seed};
+use ferrata_test_postgres::Server;
+use serde_json::{Value, json};
+
+use crate::setup::Setup;
+use crate::{Result, artifacts, company};
+
+/// The planner's estimate above which a query is refused: an index look-up is far below it, a scan of all orders far above.
+pub const MAX_COST: f64 = 5_000.0;
+/// Most rows of one answer.
+pub const MAX_ROWS: u32 = 200;
+
+/// Where the Slack tokens are in the folder of the configuration.
+pub const SLACK_BOT_TOKEN: &str = "secrets/slack-bot";
+pub const SLACK_USER_TOKEN: &str = "secrets/slack-user";
+
+/// The Slack connector with the stand-in's tokens, in files.
+///
+/// # Errors
+/// When it does not compile or a file cannot be written.
+pub fn slack(setup: &Setup, sandbox: &Sandbox<Slack>) -> Result<Value> {
+    Ok(json!({
+        "component": artifacts::connector("ferrata-slack")?,
+        "upstreams": { "api": { "url": sandbox.url(), "account": "acme" } },
+        "credentials": {
+            "bot": { "kind": "static", "token": setup.file(SLACK_BOT_TOKEN, seed::BOT_TOKEN)? },
+            "user": { "kind": "static", "token": setup.file(SLACK_USER_TOKEN, seed::USER_TOKEN)? },
+        },
+    }))
+}
+
+/// The PostgreSQL connector as the reader of [`company`]'s tables.
+///
+/// # Errors
+/// When it does not compile or a file cannot be written.
+pub fn postgres(setup: &Setup, server: &Server) -> Result<Value> {
+    Ok(json!({
+        "component": artifacts::connector("ferrata-postgres")?,
+        "upstreams": { "db": {
+            "url": company::url(server),
+            "sql": { "tls": "disable", "max_cost": MAX_COST, "max_rows": MAX_ROWS },
+        } },
+        "credentials": { "db": {
+            "kind": "static",
+            "user": { "value": company::READER },
+            "password": setup.file("secrets/postgres-password", company::READER_PASSWORD)?,
+        } },
+    }))
+}

@@ -1,0 +1,30 @@
+//! What the end-to-end tests and the demonstration share: the real `ferrata` binary, started on free ports with a
+//! configuration of the caller's, and clients to talk to it.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `artifacts` | building the binary and the connectors with cargo, and where they are |
+//! | `setup` | a `ferrata.yaml` and the files beside it, in a folder of its own |
+//! | `ferrata` | one running sidecar: start, addresses, log, signals, end |
+//! | `http` | a small HTTP client |
+//! | `mcp` | a small MCP client (2026-07-28) |
+//! | `wait` | waiting for a condition, with a bound |
+//! | `company` | the database of the company that the tests and the demonstration play in |
+//! | `connectors` | configurations of the connectors against stand-ins |
+//!
+//! Stand-ins are `ferrata-sandbox` and `ferrata-test-postgres`.
+
+#![deny(unsafe_code)]
+
+pub mod artifacts;
+pub mod company;
+pub mod connectors;
+pub mod ferrata;
+pub mod http;
+pub mod mcp;
+pub mod setup;
+pub mod wait;
+
+/// A failure of the harness is for a person to read.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Result<T> = std::result::Result<T, Error>;
