@@ -16,6 +16,9 @@ pub const GUEST_TARGET: &str = "wasm32-wasip2";
 /// Packages of the connectors that come with Ferrata.
 const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
 
+/// The connector that misbehaves on request.
+const PROBE: &str = "ferrata-probe";
+
 /// The `ferrata` binary, built when needed.
 ///
 /// # Errors
@@ -29,30 +32,51 @@ pub fn ferrata() -> Result<&'static Path> {
     })
 }
 
-/// The folder with the connectors' components (`slack.wasm`, `postgres.wasm`), built when needed.
+/// Compiles the connectors that come with Ferrata, when needed.
 ///
 /// # Errors
 /// When the target is missing and cannot be added, or when a connector does not compile.
 pub fn connectors() -> Result<&'static Path> {
     static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    once(&BUILT, || {
-        add_guest_target()?;
-        let mut arguments = vec!["build", "--release", "--target", GUEST_TARGET];
-        arguments.extend(CONNECTORS.iter().flat_map(|name| ["--package", name]));
-        let built = cargo(&arguments)?;
-        let files = built.iter().filter_map(|artifact| artifact["filenames"][0].as_str());
-        let component = files.map(Path::new).find(|file| file.extension().is_some_and(|e| e == "wasm"));
-        let folder = component.and_then(Path::parent).ok_or("cargo named no component")?;
-        Ok(folder.to_owned())
-    })
+    once(&BUILT, || components(&CONNECTORS))
 }
 
-/// The component of one connector, by the name of its package.
+/// The component of a connector that comes with Ferrata, by the name of its package.
 ///
 /// # Errors
 /// As [`connectors`].
 pub fn connector(package: &str) -> Result<PathBuf> {
-    Ok(connectors()?.join(format!("{}.wasm", package.replace('-', "_"))))
+    Ok(connectors()?.join(file_name(package)))
+}
+
+/// The component of the connector that misbehaves on request (`tests/guests/probe`).
+///
+/// # Errors
+/// As [`connectors`].
+pub fn probe() -> Result<PathBuf> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    Ok(once(&BUILT, || components(&[PROBE]))?.join(file_name(PROBE)))
+}
+
+/// A connector in another language, if `tests/guests/build` has built it.
+pub fn foreign_guest(language: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("FERRATA_TEST_GUESTS")?;
+    Some(Path::new(&folder).join(format!("{language}.wasm")))
+}
+
+fn file_name(package: &str) -> String {
+    format!("{}.wasm", package.replace('-', "_"))
+}
+
+/// The folder with the components of these packages.
+fn components(packages: &[&str]) -> Result<PathBuf> {
+    add_guest_target()?;
+    let mut arguments = vec!["build", "--release", "--target", GUEST_TARGET];
+    arguments.extend(packages.iter().flat_map(|name| ["--package", name]));
+    let built = cargo(&arguments)?;
+    let files = built.iter().filter_map(|artifact| artifact["filenames"][0].as_str());
+    let component = files.map(Path::new).find(|file| file.extension().is_some_and(|e| e == "wasm"));
+    Ok(component.and_then(Path::parent).ok_or("cargo named no component")?.to_owned())
 }
 
 /// Whether connectors can be compiled without adding anything to the toolchain.

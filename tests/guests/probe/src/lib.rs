@@ -1,0 +1,89 @@
+//! A connector that misbehaves on request: each tool does one thing that the host must withstand or refuse.
+//!
+//! Written against the bare interface, without the SDK, which would not let it do most of this.
+
+#![deny(unsafe_code)]
+#![allow(clippy::result_large_err, reason = "the interface's own fault, which every function here returns")]
+
+mod misdeeds;
+
+use serde_json::{Value, json};
+
+use bindings::exports::ferrata::connector::manifest::Guest as Manifest;
+use bindings::exports::ferrata::connector::tools::{Guest as Tools, Invocation, Tool};
+use bindings::ferrata::connector::types::{Effect, Fault, FaultKind};
+
+mod bindings {
+    #![allow(unsafe_code, reason = "generated")]
+    wit_bindgen::generate!({ path: "../../../wit", world: "connector" });
+    use super::Probe;
+    export!(Probe);
+}
+
+struct Probe;
+
+impl Manifest for Probe {
+    fn describe() -> String {
+        json!({
+            "name": "probe",
+            "version": "0.1.0",
+            "description": "Misbehaves on request",
+            "settings": { "type": "object", "additionalProperties": false },
+            "upstreams": [{ "name": "api", "kind": "http" }, { "name": "other", "kind": "http" }],
+            "credentials": [{ "name": "bot", "fields": [{ "name": "token" }], "upstreams": ["api"] }],
+            "operations": [
+                { "label": "read", "upstream": "api", "method": "GET", "path": "/read/{path...}", "effect": "read" },
+                { "label": "write", "upstream": "api", "method": "POST", "path": "/write", "effect": "write" },
+                { "label": "elsewhere", "upstream": "other", "method": "GET", "path": "/read/{path...}", "effect": "read" },
+            ],
+        })
+        .to_string()
+    }
+}
+
+impl Tools for Probe {
+    fn list_tools() -> Result<Vec<Tool>, Fault> {
+        Ok(misdeeds::ALL.iter().map(|(name, description, _)| tool(name, description)).collect())
+    }
+
+    fn call(tool: String, invocations: Vec<Invocation>) -> Vec<Result<String, Fault>> {
+        let deed = misdeeds::ALL.iter().find(|(name, ..)| *name == tool);
+        let run = |invocation: &Invocation| match deed {
+            Some((.., deed)) => deed(&invocation.arguments),
+            None => Err(fault(FaultKind::NotFound, "no such tool")),
+        };
+        invocations.iter().map(run).collect()
+    }
+}
+
+fn tool(name: &str, description: &str) -> Tool {
+    Tool {
+        name: name.to_owned(),
+        title: name.to_owned(),
+        description: description.to_owned(),
+        input_schema: json!({ "type": "object" }).to_string(),
+        output_schema:
+            json!({ "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] })
+                .to_string(),
+        effect: Effect::Read,
+        first_operation: "read".to_owned(),
+        max_batch: 1,
+    }
+}
+
+fn fault(kind: FaultKind, message: &str) -> Fault {
+    Fault {
+        kind,
+        message: message.to_owned(),
+        code: None,
+        path: None,
+        retry_after_ms: None,
+        ticket: None,
+        details: None,
+    }
+}
+
+/// A member of the arguments.
+fn argument(arguments: &str, name: &str) -> Value {
+    serde_json::from_str::<Value>(arguments).map(|mut value| value[name].take()).unwrap_or_default()
+}
