@@ -1,11 +1,14 @@
 //! Configurations of the connectors against stand-ins.
 
+use std::path::Path;
+
 use ferrata_sandbox::Sandbox;
 use ferrata_sandbox::slack::{Slack, seed};
 use ferrata_test_postgres::Server;
 use serde_json::{Value, json};
 
 use crate::setup::Setup;
+use crate::upstream::Upstream;
 use crate::{Result, artifacts, company};
 
 /// The planner's estimate above which a query is refused: an index look-up is far below it, a scan of all orders far above.
@@ -16,6 +19,9 @@ pub const MAX_ROWS: u32 = 200;
 /// Where the Slack tokens are in the folder of the configuration.
 pub const SLACK_BOT_TOKEN: &str = "secrets/slack-bot";
 pub const SLACK_USER_TOKEN: &str = "secrets/slack-user";
+
+/// The secret of [`guest`]. No part of it is anywhere else.
+pub const GUEST_TOKEN: &str = "s3cr3t-that-no-guest-sees";
 
 /// The Slack connector with the stand-in's tokens, in files.
 ///
@@ -49,4 +55,27 @@ pub fn postgres(setup: &Setup, server: &Server) -> Result<Value> {
             "password": setup.file("secrets/postgres-password", company::READER_PASSWORD)?,
         } },
     }))
+}
+
+/// A connector with an upstream `api` and a credential `bot` whose token is [`GUEST_TOKEN`]: the probe, and the guests in
+/// other languages.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn guest(setup: &Setup, component: &Path, upstream: &Upstream) -> Result<Value> {
+    Ok(json!({
+        "component": component,
+        "upstreams": { "api": { "url": upstream.url() } },
+        "credentials": { "bot": { "kind": "static", "token": setup.file("secrets/guest", GUEST_TOKEN)? } },
+    }))
+}
+
+/// The probe: [`guest`] with a second upstream that its credential is not for.
+///
+/// # Errors
+/// When it does not compile or a file cannot be written.
+pub fn probe(setup: &Setup, upstream: &Upstream) -> Result<Value> {
+    let mut connector = guest(setup, &artifacts::probe()?, upstream)?;
+    connector["upstreams"]["other"] = json!({ "url": upstream.url() });
+    Ok(connector)
 }

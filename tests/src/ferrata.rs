@@ -1,7 +1,6 @@
 //! One running sidecar.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +19,9 @@ use crate::{Result, artifacts, wait};
 /// Longest run of a command that is meant to end by itself; compiling a large component takes the most of it.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Where the process says that agents can connect, in the folder of the configuration.
+const READY_FILE: &str = "ready.json";
+
 /// A `ferrata run` on free ports. Dropping it kills the process; [`Ferrata::stop`] asks it to end.
 #[derive(Debug)]
 pub struct Ferrata {
@@ -33,11 +35,12 @@ pub struct Ferrata {
 #[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
-#[derive(Clone, Copy, Debug)]
+/// Base URLs of the listeners.
+#[derive(Clone, Debug)]
 struct Addresses {
-    agent: SocketAddr,
-    admin: SocketAddr,
-    control: SocketAddr,
+    agent: String,
+    admin: String,
+    control: String,
 }
 
 impl Ferrata {
@@ -46,17 +49,17 @@ impl Ferrata {
     /// # Errors
     /// When it does not get ready; the text holds its log.
     pub async fn start(setup: Setup) -> Result<Self> {
-        let config = setup.write()?;
+        let (config, ready) = (setup.write()?, setup.folder().join(READY_FILE));
         let mut command = command()?;
-        command.args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
+        command.arg("run").arg("--config").arg(config).arg("--ready-file").arg(&ready);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let log = Log::default();
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(log.clone().follow(stderr));
         }
         let announced = wait::until("the addresses of the listeners", async || {
             let ended = child.try_wait().ok().flatten();
-            ended.map(Err).or_else(|| log.addresses().map(Ok))
+            ended.map(Err).or_else(|| Addresses::read(&ready).map(Ok))
         });
         let addresses = match announced.await {
             Ok(Ok(addresses)) => addresses,
@@ -78,7 +81,7 @@ impl Ferrata {
 
     /// The agent listener.
     pub fn agent(&self) -> Client {
-        Client::new(format!("http://{}", self.addresses.agent))
+        Client::new(self.addresses.agent.as_str())
     }
 
     /// An MCP client of an agent without a token.
@@ -88,20 +91,20 @@ impl Ferrata {
 
     /// Probes and metrics.
     pub fn admin(&self) -> Client {
-        Client::new(format!("http://{}", self.addresses.admin))
+        Client::new(self.addresses.admin.as_str())
     }
 
     /// `/status`.
     pub fn control(&self) -> Client {
-        Client::new(format!("http://{}", self.addresses.control))
+        Client::new(self.addresses.control.as_str())
     }
 
     pub fn agent_url(&self) -> String {
-        format!("http://{}/mcp", self.addresses.agent)
+        format!("{}/mcp", self.addresses.agent)
     }
 
     pub fn status_url(&self) -> String {
-        format!("http://{}/status", self.addresses.control)
+        format!("{}/status", self.addresses.control)
     }
 
     /// The configuration it was started with.
@@ -153,13 +156,17 @@ pub async fn cli<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<It
     Ok(tokio::time::timeout(COMMAND_TIMEOUT, command.output()).await??)
 }
 
-/// The binary with an environment that is the same everywhere.
+/// The binary, with compiled components kept beside it and not in the user's folder.
 ///
 /// # Errors
 /// When it cannot be built.
 pub fn command() -> Result<Command> {
-    let mut command = Command::new(artifacts::ferrata()?);
-    command.env_remove("RUST_LOG").kill_on_drop(true);
+    let binary = artifacts::ferrata()?;
+    let mut command = Command::new(binary);
+    command.env("FERRATA_CACHE_FOLDER", binary.with_file_name("ferrata-components")).kill_on_drop(true);
+    for variable in ["FERRATA_CONFIG", "FERRATA_LOG"] {
+        command.env_remove(variable);
+    }
     Ok(command)
 }
 
@@ -174,18 +181,17 @@ impl Log {
     fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
+}
 
-    /// The addresses that the process said it listens on, once it has.
-    fn addresses(&self) -> Option<Addresses> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().find_map(|line| {
-            let event: Value = serde_json::from_str(line).ok()?;
-            let address = |name: &str| event["fields"][name].as_str()?.parse().ok();
-            Some(Addresses {
-                agent: address("agent")?,
-                admin: address("admin")?,
-                control: address("control")?,
-            })
+impl Addresses {
+    /// What the process wrote once agents could connect.
+    fn read(file: &Path) -> Option<Self> {
+        let written: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        let text = |name: &str| written[name].as_str().map(str::to_owned);
+        Some(Self {
+            agent: text("agent")?,
+            admin: text("admin")?,
+            control: format!("http://{}", text("control")?),
         })
     }
 }

@@ -8,6 +8,7 @@
 //! | `ferrata` | one running sidecar: start, addresses, log, signals, end |
 //! | `http` | a small HTTP client |
 //! | `mcp` | a small MCP client (2026-07-28) |
+//! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
 //! | `wait` | waiting for a condition, with a bound |
 //! | `company` | the database of the company that the tests and the demonstration play in |
 //! | `connectors` | configurations of the connectors against stand-ins |
@@ -23,8 +24,23 @@ pub mod ferrata;
 pub mod http;
 pub mod mcp;
 pub mod setup;
+pub mod upstream;
 pub mod wait;
 
 /// A failure of the harness is for a person to read.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a test needs and the machine may lack; after saying so, the test is over.
+///
+/// # Panics
+/// When it is missing and the environment demands every test: a test that cannot run must not look like one that passed.
+pub fn needs<T>(what: &str, found: Option<T>) -> Option<T> {
+    if found.is_none() {
+        let required =
+            ["CI", ferrata_test_postgres::REQUIRE_ALL].iter().any(|name| std::env::var_os(name).is_some());
+        assert!(!required, "{what}: missing, and the environment demands every test");
+        eprintln!("skipped: needs {what}");
+    }
+    found
+}

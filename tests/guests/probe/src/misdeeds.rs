@@ -10,7 +10,9 @@ use super::{argument, fault};
 type Answer = Result<String, Fault>;
 
 /// Name, description, behaviour.
-pub const ALL: [(&str, &str, fn(&str) -> Answer); 15] = [
+pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
+
+pub const ALL: [Misdeed; 15] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
     ("spin", "Computes for ever.", spin),
     ("grow", "Takes memory until there is none.", grow),
