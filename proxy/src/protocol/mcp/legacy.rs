@@ -1,0 +1,30 @@
+//! Requests of the revisions that begin with `initialize`, served without remembering that they did.
+
+use http::StatusCode;
+
+use super::params::Params;
+use super::version::negotiate;
+use super::{Answer, Era, Request, results};
+use crate::call::Caller;
+use crate::gate::Gate;
+use crate::protocol::jsonrpc::Error;
+
+pub async fn answer(gate: &Gate, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
+    let served = match request.method {
+        "tools/call" => super::call_tool(gate, caller, request, params, Era::Legacy).await.map(Answer::ok),
+        "tools/list" => super::list_tools(gate, caller, request.id, params, Era::Legacy).map(Answer::ok),
+        "initialize" => initialize(&request, params),
+        "ping" => Ok(Answer::ok(results::empty(request.id))),
+        _ => Err(Error::method_not_found()),
+    };
+    // Clients of this era read an error's body only under a status of success.
+    served.unwrap_or_else(|error| Answer::error(request.id, StatusCode::OK, &error))
+}
+
+fn initialize(request: &Request<'_>, params: &Params<'_>) -> Result<Answer, Error> {
+    let wanted = params.protocol_version();
+    let wanted =
+        wanted.ok_or_else(|| Error::invalid_params("`protocolVersion` must say the wanted revision"))?;
+    let version = negotiate(&wanted);
+    Ok(Answer::Initialized { version, body: results::initialize(request.id, version) })
+}

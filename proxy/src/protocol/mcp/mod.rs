@@ -1,0 +1,109 @@
+//! MCP: what its messages mean, whichever way they came.
+//!
+//! Two eras share one endpoint. A request whose `_meta` names its revision is modern and stands for
+//! itself; what begins with `initialize` is legacy. Legacy clients are served without sessions too:
+//! nothing is kept between two of their requests.
+
+pub mod batch;
+mod headers;
+pub mod http;
+mod legacy;
+mod listen;
+mod modern;
+mod params;
+mod results;
+pub mod version;
+
+use ::http::{HeaderMap, StatusCode};
+use serde_json::value::RawValue;
+
+pub use listen::{Feed, Listener, Subscription};
+pub use params::Params;
+pub use results::{Era, tools_changed};
+
+use super::hints::Hints;
+use super::jsonrpc::{self, Error, Id};
+use crate::call::Caller;
+use crate::fault::{Fault, quotable};
+use crate::gate::Gate;
+
+/// One request, with what its transport adds to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub id: &'a Id,
+    pub method: &'a str,
+    pub params: Option<&'a RawValue>,
+    /// Over HTTP.
+    pub headers: Option<&'a HeaderMap>,
+}
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub enum Answer {
+    /// A JSON-RPC response, and the status under which HTTP sends it.
+    Message { status: StatusCode, body: Vec<u8> },
+    /// The response to a legacy client's `initialize`, and the revision that was agreed on.
+    Initialized { version: &'static str, body: Vec<u8> },
+    /// A stream of messages that begins with an acknowledgement.
+    Listen(Subscription),
+}
+
+impl Answer {
+    fn ok(body: Vec<u8>) -> Self {
+        Self::Message { status: StatusCode::OK, body }
+    }
+
+    fn error(id: &Id, status: StatusCode, error: &Error) -> Self {
+        Self::Message { status, body: jsonrpc::error(Some(id), error) }
+    }
+}
+
+/// Answers a request of either era. Dropping the future gives the call up.
+pub async fn answer(gate: &Gate, caller: &Caller, request: Request<'_>) -> Answer {
+    let params = match Params::read(request.params) {
+        Ok(params) => params,
+        Err(error) => return Answer::error(request.id, StatusCode::BAD_REQUEST, &error),
+    };
+    if modern::claims(&request, &params) {
+        modern::answer(gate, caller, request, &params).await
+    } else {
+        legacy::answer(gate, caller, request, &params).await
+    }
+}
+
+/// Answers a call that was not even tried.
+pub fn fail(request: Request<'_>, fault: &Fault) -> Vec<u8> {
+    let modern = Params::read(request.params).is_ok_and(|params| modern::claims(&request, &params));
+    results::fault(request.id, if modern { Era::Modern } else { Era::Legacy }, fault)
+}
+
+/// `tools/list`, which the eras only write differently.
+fn list_tools(
+    gate: &Gate,
+    caller: &Caller,
+    id: &Id,
+    params: &Params<'_>,
+    era: Era,
+) -> Result<Vec<u8>, Error> {
+    params.refuse_cursor()?;
+    Ok(results::tools(id, era, &gate.tools(caller)))
+}
+
+/// `tools/call`. An error is a mistake in the message; a call that fails is a result.
+async fn call_tool(
+    gate: &Gate,
+    caller: &Caller,
+    request: Request<'_>,
+    params: &Params<'_>,
+    era: Era,
+) -> Result<Vec<u8>, Error> {
+    let name = params.name().ok_or_else(|| Error::invalid_params("`name` must say which tool"))?;
+    let unknown = || Error::invalid_params(format!("Unknown tool: {}", quotable(&name)));
+    let tool = gate.tool(caller, &name).ok_or_else(unknown)?;
+    let hints = Hints::read(&params.hints()?, request.headers).map_err(Error::invalid_params)?;
+    let call = hints.into_call(params.arguments()?, caller.clone());
+    Ok(match gate.call(&tool, call).await {
+        Ok(result) => results::tool_result(request.id, era, &result),
+        Err(fault) => results::fault(request.id, era, &fault),
+    })
+}

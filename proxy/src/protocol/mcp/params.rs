@@ -1,0 +1,112 @@
+//! The members of `params` that Ferrata looks at, borrowed as raw JSON.
+//!
+//! Each is judged where it is used, so that a wrong one is answered by the method that wanted it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::protocol::hints::MetaHints;
+use crate::protocol::jsonrpc::{self, Error};
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Params<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cursor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    notifications: Option<&'a RawValue>,
+    #[serde(borrow, rename = "protocolVersion")]
+    protocol_version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "requestId")]
+    pub request_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+}
+
+/// What a request of the modern era says of itself.
+#[derive(Debug, Default, Deserialize)]
+pub struct Envelope<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub protocol_version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub client_capabilities: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    #[serde(default, rename = "toolsListChanged")]
+    tools_list_changed: Option<bool>,
+}
+
+impl<'a> Params<'a> {
+    /// Absent parameters are empty ones.
+    pub fn read(params: Option<&'a RawValue>) -> Result<Self, Error> {
+        let Some(params) = params else { return Ok(Self::default()) };
+        if !is_object(params) {
+            return Err(Error::invalid_params("`params` must be an object"));
+        }
+        serde_json::from_str(params.get())
+            .map_err(|error| Error::invalid_params(format!("`params` could not be read: {error}")))
+    }
+
+    pub fn name(&self) -> Option<Cow<'a, str>> {
+        self.name.and_then(jsonrpc::text)
+    }
+
+    pub fn uri(&self) -> Option<Cow<'a, str>> {
+        self.uri.and_then(jsonrpc::text)
+    }
+
+    pub fn protocol_version(&self) -> Option<Cow<'a, str>> {
+        self.protocol_version.and_then(jsonrpc::text)
+    }
+
+    /// The arguments of a call, as text; absent ones are an empty object.
+    pub fn arguments(&self) -> Result<Box<RawValue>, Error> {
+        match self.arguments {
+            None => empty_object(),
+            Some(arguments) if is_object(arguments) => Ok(arguments.to_owned()),
+            Some(_) => Err(Error::invalid_params("`arguments` must be an object")),
+        }
+    }
+
+    /// The list of tools is one page, so every cursor is one that Ferrata never gave.
+    pub fn refuse_cursor(&self) -> Result<(), Error> {
+        let none = self.cursor.is_none();
+        none.then_some(()).ok_or_else(|| Error::invalid_params("The list of tools has no further page"))
+    }
+
+    /// Whether a subscription asks for changes of the tool list.
+    pub fn wants_tool_changes(&self) -> Result<bool, Error> {
+        let filter = self.notifications.and_then(|raw| serde_json::from_str::<Filter>(raw.get()).ok());
+        let filter =
+            filter.ok_or_else(|| Error::invalid_params("`notifications` must say what to listen for"))?;
+        Ok(filter.tools_list_changed == Some(true))
+    }
+
+    /// The modern era's own members of `_meta`, if there is such an object.
+    pub fn envelope(&self) -> Option<Envelope<'a>> {
+        self.meta.filter(|meta| is_object(meta)).and_then(|meta| serde_json::from_str(meta.get()).ok())
+    }
+
+    pub fn hints(&self) -> Result<MetaHints<'a>, Error> {
+        let Some(meta) = self.meta else { return Ok(MetaHints::default()) };
+        serde_json::from_str(meta.get())
+            .map_err(|error| Error::invalid_params(format!("`_meta` could not be read: {error}")))
+    }
+}
+
+pub fn is_object(raw: &RawValue) -> bool {
+    raw.get().starts_with('{')
+}
+
+fn empty_object() -> Result<Box<RawValue>, Error> {
+    RawValue::from_string("{}".into()).map_err(|error| Error::new(jsonrpc::INTERNAL_ERROR, error.to_string()))
+}

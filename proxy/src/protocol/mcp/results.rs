@@ -1,0 +1,254 @@
+//! Results, written straight into bytes: what is JSON already is copied, never parsed.
+//!
+//! Owns the members that the eras differ in: a modern result says its type and who answered.
+
+use super::version;
+use crate::call::ToolResult;
+use crate::fault::Fault;
+use crate::gate::Listing;
+use crate::protocol::fault_data::FaultData;
+use crate::protocol::jsonrpc::{self, Id};
+
+/// The key under which a failed call's record travels.
+pub const FAULT_KEY: &str = "dev.ferrata/fault";
+
+/// The key under which a message names its subscription.
+const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// How long a client may use a list of tools without asking again. Those who listen hear of a change at once;
+/// for the others this is how late they may be.
+const LIST_TTL_MS: u32 = 60_000;
+
+/// What `server/discover` says changes with a release of Ferrata only.
+const DISCOVER_TTL_MS: u32 = 3_600_000;
+
+const CAPABILITIES: &str = r#"{"tools":{"listChanged":true}}"#;
+
+const SERVER_INFO: &str =
+    concat!(r#"{"name":"ferrata","title":"Ferrata","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+
+const INSTRUCTIONS: &str = "A result with isError says in words what happened and what follows. What was asked for is \
+    then unknown, not empty: do not answer from memory. A list says whether it is complete and how to go on.";
+
+/// Which dialect a result is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Era {
+    /// Stateless, from 2026-07-28 on.
+    Modern,
+    /// Opened by `initialize`.
+    Legacy,
+}
+
+/// A response under construction, up to the point where its result object is to be closed.
+struct Writer {
+    out: Vec<u8>,
+    era: Era,
+}
+
+impl Writer {
+    fn new(id: &Id, era: Era, capacity: usize) -> Self {
+        let mut out = jsonrpc::open_result(id, capacity + SERVER_INFO.len() + 128);
+        out.push(b'{');
+        let mut writer = Self { out, era };
+        if era == Era::Modern {
+            writer.raw("resultType", br#""complete""#);
+        }
+        writer
+    }
+
+    /// Begins a member; its value is appended to what is returned. Names are ours and need no escapes.
+    fn member(&mut self, name: &str) -> &mut Vec<u8> {
+        if self.out.last() != Some(&b'{') {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        &mut self.out
+    }
+
+    fn raw(&mut self, name: &str, json: &[u8]) {
+        self.member(name).extend_from_slice(json);
+    }
+
+    fn text_content(&mut self, text: &str) {
+        let out = self.member("content");
+        out.extend_from_slice(br#"[{"type":"text","text":"#);
+        jsonrpc::push_string(out, text);
+        out.extend_from_slice(b"}]");
+    }
+
+    /// How long the result may be kept, and whether for others too.
+    fn cache(&mut self, ttl_ms: u32, scope: &str) {
+        self.member("ttlMs").extend_from_slice(ttl_ms.to_string().as_bytes());
+        jsonrpc::push_string(self.member("cacheScope"), scope);
+    }
+
+    /// Writes `_meta`, of which a modern result always has one, and closes everything.
+    fn finish(mut self, meta: Option<(&str, &[u8])>) -> Vec<u8> {
+        let signed = self.era == Era::Modern;
+        if signed || meta.is_some() {
+            self.raw("_meta", b"{");
+            if let Some((name, json)) = meta {
+                self.raw(name, json);
+            }
+            if signed {
+                self.raw("io.modelcontextprotocol/serverInfo", SERVER_INFO.as_bytes());
+            }
+            self.out.push(b'}');
+        }
+        self.out.extend_from_slice(b"}}");
+        self.out
+    }
+}
+
+pub fn tool_result(id: &Id, era: Era, result: &ToolResult) -> Vec<u8> {
+    let value = result.value.get();
+    // Once as it is and once as a string, whose quotes are escaped.
+    let mut writer = Writer::new(id, era, value.len() * 2 + value.len() / 4);
+    writer.text_content(value);
+    writer.raw("structuredContent", value.as_bytes());
+    writer.raw("isError", b"false");
+    writer.finish(None)
+}
+
+pub fn fault(id: &Id, era: Era, fault: &Fault) -> Vec<u8> {
+    let mut writer = Writer::new(id, era, 1024);
+    writer.text_content(&fault.sentence());
+    writer.raw("isError", b"true");
+    let mut data = Vec::new();
+    jsonrpc::push_json(&mut data, &FaultData::of(fault));
+    writer.finish(Some((FAULT_KEY, &data)))
+}
+
+pub fn tools(id: &Id, era: Era, listing: &Listing) -> Vec<u8> {
+    let mut writer = Writer::new(id, era, listing.mcp.len());
+    writer.raw("tools", &listing.mcp);
+    if era == Era::Modern {
+        // What is seen depends on who asks.
+        writer.cache(LIST_TTL_MS, "private");
+    }
+    writer.finish(None)
+}
+
+pub fn discover(id: &Id) -> Vec<u8> {
+    let mut writer = Writer::new(id, Era::Modern, 512);
+    jsonrpc::push_json(writer.member("supportedVersions"), &[version::MODERN]);
+    writer.raw("capabilities", CAPABILITIES.as_bytes());
+    jsonrpc::push_string(writer.member("instructions"), INSTRUCTIONS);
+    writer.cache(DISCOVER_TTL_MS, "public");
+    writer.finish(None)
+}
+
+pub fn initialize(id: &Id, version: &str) -> Vec<u8> {
+    let mut writer = Writer::new(id, Era::Legacy, 512);
+    jsonrpc::push_string(writer.member("protocolVersion"), version);
+    writer.raw("capabilities", CAPABILITIES.as_bytes());
+    writer.raw("serverInfo", SERVER_INFO.as_bytes());
+    jsonrpc::push_string(writer.member("instructions"), INSTRUCTIONS);
+    writer.finish(None)
+}
+
+/// The answer to `ping`.
+pub fn empty(id: &Id) -> Vec<u8> {
+    Writer::new(id, Era::Legacy, 0).finish(None)
+}
+
+/// The answer to a subscription, which is its end, brought about by us.
+pub fn subscription_ended(id: &Id) -> Vec<u8> {
+    Writer::new(id, Era::Modern, 64).finish(Some((SUBSCRIPTION_KEY, id.get().as_bytes())))
+}
+
+/// The first message of a subscription: what it will deliver.
+pub fn subscription_acknowledged(id: &Id, tool_changes: bool) -> Vec<u8> {
+    let honoured = if tool_changes { r#"{"toolsListChanged":true}"# } else { "{}" };
+    notification("subscriptions/acknowledged", &format!(r#""notifications":{honoured},{}"#, subscription(id)))
+}
+
+/// Says that the list of tools is another now: on a subscription, or unasked to a legacy client.
+pub fn tools_changed(subscription_id: Option<&Id>) -> Vec<u8> {
+    notification("tools/list_changed", &subscription_id.map(subscription).unwrap_or_default())
+}
+
+fn subscription(id: &Id) -> String {
+    format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#, id = id.get())
+}
+
+/// `params` are the members of the object.
+fn notification(method: &str, params: &str) -> Vec<u8> {
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{{params}}}}}"#).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fault::FaultKind;
+
+    fn id(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.into()).unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_result_stands_twice_and_the_eras_differ_in_what_surrounds_it() {
+        let result = ToolResult { value: id(r#"{"a": "x\"y"}"#) };
+        let legacy = read(&tool_result(&id("1"), Era::Legacy, &result));
+        let expected = json!({
+            "content": [{"type": "text", "text": r#"{"a": "x\"y"}"#}],
+            "structuredContent": {"a": "x\"y"},
+            "isError": false,
+        });
+        assert_eq!(legacy, json!({"jsonrpc": "2.0", "id": 1, "result": expected}));
+        let modern = read(&tool_result(&id("1"), Era::Modern, &result))["result"].take();
+        assert_eq!(modern["resultType"], "complete");
+        assert_eq!(modern["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "ferrata");
+        assert_eq!(modern["structuredContent"], expected["structuredContent"]);
+    }
+
+    #[test]
+    fn a_fault_is_a_result_that_the_model_reads_with_data_for_programs() {
+        let failed = Fault::new(FaultKind::Unavailable, "CRM could not be reached.");
+        for era in [Era::Legacy, Era::Modern] {
+            let result = read(&fault(&id("\"a\""), era, &failed))["result"].take();
+            assert_eq!(
+                (&result["isError"], &result["content"][0]["text"]),
+                (&json!(true), &json!(failed.sentence()))
+            );
+            let data = &result["_meta"][FAULT_KEY];
+            assert_eq!((&data["kind"], &data["retryable"]), (&json!("unavailable"), &json!(true)));
+            assert!(result.get("structuredContent").is_none());
+        }
+    }
+
+    #[test]
+    fn lists_and_discovery_say_how_long_they_hold() {
+        let listing = Listing { names: Vec::new(), mcp: r#"[{"name":"a_b"}]"#.into() };
+        let legacy = read(&tools(&id("1"), Era::Legacy, &listing));
+        assert_eq!(legacy["result"], json!({"tools": [{"name": "a_b"}]}));
+        let modern = read(&tools(&id("1"), Era::Modern, &listing))["result"].take();
+        assert_eq!((&modern["cacheScope"], modern["ttlMs"].is_u64()), (&json!("private"), true));
+        let found = read(&discover(&id("1")))["result"].take();
+        assert_eq!(found["supportedVersions"], json!([version::MODERN]));
+        assert_eq!((&found["cacheScope"], found["ttlMs"].is_u64()), (&json!("public"), true));
+    }
+
+    #[test]
+    fn every_message_of_a_subscription_names_it() {
+        let id = id("\"listen-1\"");
+        let acknowledged = read(&subscription_acknowledged(&id, true));
+        assert_eq!(acknowledged["params"]["notifications"], json!({"toolsListChanged": true}));
+        let ended = read(&subscription_ended(&id));
+        let metas =
+            [&acknowledged["params"], &read(&tools_changed(Some(&id)))["params"].clone(), &ended["result"]];
+        for meta in metas.map(|holder| &holder["_meta"][SUBSCRIPTION_KEY]) {
+            assert_eq!(meta, "listen-1");
+        }
+        assert_eq!(read(&tools_changed(None))["params"], json!({}));
+    }
+}

@@ -1,0 +1,133 @@
+//! Bytes from an agent to a call, and its outcome to bytes.
+//!
+//! Owns the wire: MCP over HTTP ([`Endpoint`], `/mcp`) and over a pipe ([`stdio`]), plain HTTP (`/v1`), and the
+//! checks that need no knowledge of tools (host, origin, size, shape). Who the caller is and what becomes of
+//! a call is the gate's.
+
+mod body;
+mod fault_data;
+mod guard;
+mod hints;
+mod http;
+mod jsonrpc;
+mod mcp;
+mod nesting;
+mod refusal;
+mod respond;
+pub mod stdio;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, Request, Response, StatusCode};
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::call::Caller;
+use crate::gate::Gate;
+use crate::server::{Body, Drain};
+use guard::Guard;
+use refusal::Refusal;
+
+/// Where MCP is served.
+pub const MCP_PATH: &str = "/mcp";
+
+/// Where plain HTTP lists the tools; each has its own address below it.
+pub const TOOLS_PATH: &str = "/v1/tools";
+
+/// What an operator may change about the agents' endpoint.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Largest request body. Arguments are small; a document to be stored is the largest thing they hold.
+    pub body_bytes: usize,
+    /// How long a request's body may take to arrive.
+    pub body_read: Duration,
+    /// Event streams open at a time, over all connections.
+    pub listeners: usize,
+    /// Hosts that requests may name besides loopback and the listener's own address: `host` or `host:port`.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may send requests: `scheme://host[:port]`.
+    pub origins: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_bytes: 4 * 1024 * 1024,
+            body_read: Duration::from_secs(30),
+            listeners: 256,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// The agents' HTTP endpoint, for one listener.
+#[derive(Debug)]
+pub struct Endpoint {
+    gate: Arc<Gate>,
+    settings: Settings,
+    guard: Guard,
+    drain: Drain,
+    listeners: Arc<Semaphore>,
+}
+
+impl Endpoint {
+    /// `local` is the address that the listener is bound to.
+    pub fn new(gate: Arc<Gate>, settings: Settings, local: SocketAddr, drain: Drain) -> Self {
+        let guard = Guard::new(local, &settings.hosts, &settings.origins);
+        let listeners = Arc::new(Semaphore::new(settings.listeners));
+        Self { gate, settings, guard, drain, listeners }
+    }
+
+    /// Serves one request. Dropping the future gives the call up.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let is_mcp = request.uri().path() == MCP_PATH;
+        match self.admit(&request) {
+            Ok(caller) if is_mcp => self.mcp(request, caller).await,
+            Ok(caller) => self.plain(request, caller).await,
+            Err(refusal) if is_mcp => refusal.into_jsonrpc(),
+            Err(refusal) => refusal.into_problem(),
+        }
+    }
+
+    /// Lets nobody in who names a wrong host, comes from a strange page, or is not known.
+    fn admit<B>(&self, request: &Request<B>) -> Result<Caller, Refusal> {
+        self.guard.check(request.uri(), request.headers())?;
+        self.gate.identify(bearer(request.headers())).map_err(|_| Refusal::unauthorized())
+    }
+}
+
+/// The token of `Authorization: Bearer`; an unreadable one is no token that anybody could know.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("There is {MCP_PATH} and {TOOLS_PATH} here."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        let token = |value: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(token("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(token("bearer  abc").as_deref(), Some("abc"));
+        assert_eq!(token("Basic abc"), None);
+        assert_eq!(token("Bearer"), None);
+    }
+}

@@ -1,0 +1,226 @@
+//! What one agent at a pipe has under way.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::io::AsyncRead;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tracing::{error, warn};
+
+use super::lines::{Line, Lines};
+use crate::call::Caller;
+use crate::fault::{Fault, FaultKind};
+use crate::gate::Gate;
+use crate::protocol::jsonrpc::{self, Error, Id, Message};
+use crate::protocol::mcp::{self, Answer, Feed, Listener, Params, Request, Subscription, batch, version};
+use crate::server::{Drain, DrainTrigger, drain};
+
+/// Calls and subscriptions of one agent at a time; one more is refused.
+const MAX_RUNNING: usize = 256;
+
+/// One agent's state between two lines.
+pub struct Session {
+    gate: Arc<Gate>,
+    caller: Caller,
+    out: mpsc::Sender<Vec<u8>>,
+    patience: Duration,
+    tasks: JoinSet<()>,
+    /// By the id of the request, as the agent wrote it.
+    running: HashMap<String, AbortHandle>,
+    /// The revision that an `initialize` agreed on: this agent is legacy and hears of changes without asking.
+    agreed: Option<&'static str>,
+    changes: watch::Receiver<u64>,
+    seats: Arc<Semaphore>,
+    ending: DrainTrigger,
+    ended: Drain,
+}
+
+impl Session {
+    /// `patience` is how long calls under way may take at the end.
+    pub fn new(gate: Arc<Gate>, caller: Caller, out: mpsc::Sender<Vec<u8>>, patience: Duration) -> Self {
+        let (ending, ended) = drain();
+        let mut changes = gate.changes();
+        changes.mark_unchanged();
+        Self {
+            gate,
+            caller,
+            out,
+            patience,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            agreed: None,
+            changes,
+            seats: Arc::new(Semaphore::new(MAX_RUNNING)),
+            ending,
+            ended,
+        }
+    }
+
+    /// Serves line by line until the input ends, the drain begins or nobody reads the answers any more.
+    pub async fn run<R: AsyncRead + Unpin>(
+        mut self,
+        mut lines: Lines<R>,
+        mut drain: Drain,
+    ) -> io::Result<()> {
+        let out = self.out.clone();
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = drain.begun() => break Ok(()),
+                // Nobody is left to answer; dropping the tasks gives their calls up.
+                () = out.closed() => return Ok(()),
+                Some(done) = self.tasks.join_next_with_id() => self.note_end(done).await,
+                Ok(()) = self.changes.changed(), if self.agreed.is_some() => {
+                    self.send(mcp::tools_changed(None)).await;
+                }
+                line = lines.next() => match line {
+                    Ok(Some(Line::Whole(text))) => self.handle(text).await,
+                    Ok(Some(Line::TooLong)) => self.refuse(None, &Error::invalid_request("The line is too long")).await,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        self.finish().await;
+        end
+    }
+
+    async fn handle(&mut self, text: Vec<u8>) {
+        if text.trim_ascii().is_empty() {
+            return;
+        }
+        if batch::is_batch(&text) {
+            return self.start_batch(text).await;
+        }
+        match jsonrpc::parse(&text) {
+            Ok(Message::Request { id, method, params }) => {
+                let request = Request { id, method: &method, params, headers: None };
+                match request.method {
+                    "tools/call" => self.start_call(request, &text).await,
+                    _ => self.answer(request).await,
+                }
+            }
+            Ok(Message::Notification { method, params }) if method == "notifications/cancelled" => {
+                self.cancel(params)
+            }
+            Ok(Message::Notification { .. } | Message::Response) => {}
+            Err(malformed) => self.refuse(malformed.id, &malformed.error).await,
+        }
+    }
+
+    /// Answers what needs no waiting, in the order in which it came.
+    async fn answer(&mut self, request: Request<'_>) {
+        match mcp::answer(&self.gate, &self.caller, request).await {
+            Answer::Message { body, .. } => self.send(body).await,
+            Answer::Initialized { version, body } => {
+                self.agreed = Some(version);
+                self.send(body).await;
+            }
+            Answer::Listen(subscription) => self.start_listening(subscription).await,
+        }
+    }
+
+    async fn start_call(&mut self, request: Request<'_>, text: &[u8]) {
+        if self.running.len() >= MAX_RUNNING {
+            let full = format!("{MAX_RUNNING} calls of this agent are under way.");
+            return self.send(mcp::fail(request, &Fault::new(FaultKind::Overloaded, full))).await;
+        }
+        let (gate, caller, out) = (self.gate.clone(), self.caller.clone(), self.out.clone());
+        // A borrowed message cannot move along with its text, so the task reads it again.
+        let text = text.to_owned();
+        self.start(request.id, async move {
+            let Ok(Message::Request { id, method, params }) = jsonrpc::parse(&text) else { return };
+            let request = Request { id, method: &method, params, headers: None };
+            if let Answer::Message { body, .. } = mcp::answer(&gate, &caller, request).await {
+                out.send(body).await.ok();
+            }
+        })
+        .await;
+    }
+
+    async fn start_listening(&mut self, subscription: Subscription) {
+        let Ok(permit) = self.seats.clone().try_acquire_owned() else {
+            let error = Error::new(jsonrpc::INTERNAL_ERROR, "As many subscriptions as are allowed are open");
+            return self.refuse(Some(&subscription.id), &error).await;
+        };
+        let feed = Feed { changes: self.gate.changes(), drain: self.ended.clone(), permit };
+        let mut listener = Listener::modern(&subscription, feed);
+        let out = self.out.clone();
+        self.start(&subscription.id, async move {
+            while let Some(message) = listener.next().await {
+                if out.send(message).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Runs what answers the request `id`, so that it can be cancelled by it.
+    async fn start(&mut self, id: &Id, work: impl Future<Output = ()> + Send + 'static) {
+        if self.running.contains_key(id.get()) {
+            return self.refuse(Some(id), &Error::invalid_request("A request of this id is under way")).await;
+        }
+        let task = self.tasks.spawn(work);
+        self.running.insert(id.get().to_owned(), task);
+    }
+
+    async fn start_batch(&mut self, text: Vec<u8>) {
+        if self.agreed != Some(version::WITH_BATCHES) {
+            return self.refuse(None, &batch::not_in_this_revision()).await;
+        }
+        let (gate, caller, out) = (self.gate.clone(), self.caller.clone(), self.out.clone());
+        self.tasks.spawn(async move {
+            let answers = batch::answer(&gate, &caller, None, &text).await;
+            if let Some(answers) = answers.unwrap_or_else(|error| Some(jsonrpc::error(None, &error))) {
+                out.send(answers).await.ok();
+            }
+        });
+    }
+
+    /// A cancelled request gets no answer.
+    fn cancel(&mut self, params: Option<&RawValue>) {
+        let Ok(Params { request_id: Some(id), .. }) = Params::read(params) else { return };
+        if let Some(task) = self.running.remove(id.get()) {
+            task.abort();
+        }
+    }
+
+    async fn note_end(&mut self, ended: Result<(tokio::task::Id, ()), JoinError>) {
+        let task = match &ended {
+            Ok((task, ())) => *task,
+            Err(failure) => failure.id(),
+        };
+        let id = self.running.iter().find(|(_, handle)| handle.id() == task).map(|(id, _)| id.clone());
+        let Some(id) = id else { return };
+        self.running.remove(&id);
+        if let Err(failure) = ended
+            && let Ok(id) = RawValue::from_string(id)
+        {
+            error!(%failure, "a call's task failed");
+            self.refuse(Some(&id), &Error::new(jsonrpc::INTERNAL_ERROR, "Ferrata failed")).await;
+        }
+    }
+
+    async fn refuse(&self, id: Option<&Id>, error: &Error) {
+        self.send(jsonrpc::error(id, error)).await;
+    }
+
+    async fn send(&self, message: Vec<u8>) {
+        // A closed pipe is seen, and acted on, in `run`.
+        self.out.send(message).await.ok();
+    }
+
+    /// Ends subscriptions, waits for calls as long as patience lasts, and gives up the rest.
+    async fn finish(mut self) {
+        self.ending.begin();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.patience, all_ended).await.is_err() {
+            warn!(calls = self.tasks.len(), "calls were given up: they did not finish in time");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// Lists the tools of an MCP server and calls one, with a client from npm.
+//
+//     mcp_javascript.mjs CLIENT TOOL ARGUMENTS (URL | COMMAND [ARGUMENT...])
+//
+// CLIENT is `legacy` or `auto` (@modelcontextprotocol/client, without and with version negotiation) or `sdk1`
+// (@modelcontextprotocol/sdk 1.x). ARGUMENTS is a JSON object. A bearer token for a URL is taken from FERRATA_TEST_TOKEN.
+// Prints one line of JSON: the client, the revision that was agreed on, the tools' names, and of the call's result
+// `isError`, the structured content, the texts and `_meta`. Exits with 1 when the protocol, not the tool, fails.
+
+const [, , which, tool, args, ...target] = process.argv;
+const identity = { name: 'ferrata-test', version: '1.0.0' };
+
+async function load() {
+    if (which === 'sdk1') {
+        const { Client } = await import('@modelcontextprotocol/sdk/client/index.js');
+        const { StdioClientTransport } = await import('@modelcontextprotocol/sdk/client/stdio.js');
+        const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js');
+        return { client: new Client(identity), StdioClientTransport, StreamableHTTPClientTransport };
+    }
+    const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
+    const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio');
+    const options = which === 'auto' ? { versionNegotiation: { mode: 'auto' } } : {};
+    return { client: new Client(identity, options), StdioClientTransport, StreamableHTTPClientTransport };
+}
+
+function transport({ StdioClientTransport, StreamableHTTPClientTransport }) {
+    if (!target[0].startsWith('http')) {
+        return new StdioClientTransport({ command: target[0], args: target.slice(1), env: process.env });
+    }
+    const token = process.env.FERRATA_TEST_TOKEN;
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    return new StreamableHTTPClientTransport(new URL(target[0]), { requestInit: { headers } });
+}
+
+const loaded = await load();
+const { client } = loaded;
+const pipe = transport(loaded);
+await client.connect(pipe);
+const { tools } = await client.listTools();
+const called = await client.callTool({ name: tool, arguments: JSON.parse(args) });
+const revision = client.getNegotiatedProtocolVersion?.() ?? pipe.protocolVersion ?? null;
+console.log(
+    JSON.stringify({
+        client: `javascript-${which}`,
+        revision,
+        tools: tools.map((tool) => tool.name),
+        isError: called.isError ?? false,
+        structured: called.structuredContent ?? null,
+        text: called.content.filter((part) => part.type === 'text').map((part) => part.text),
+        meta: called._meta ?? null,
+    }),
+);
+await client.close();
