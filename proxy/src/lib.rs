@@ -21,6 +21,8 @@
 
 #![deny(unsafe_code)]
 
+pub mod admin;
+pub mod app;
 pub mod call;
 pub mod config;
 pub mod connector;
@@ -28,4 +30,6 @@ pub mod credential;
 pub mod egress;
 pub mod fault;
 pub mod gate;
+pub mod protocol;
+pub mod server;
 pub mod telemetry;

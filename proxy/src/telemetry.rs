@@ -4,8 +4,31 @@
 //! count is decided where it happens.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 
 use rand::RngExt;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+/// Starts logging to standard error. Once per process.
+///
+/// # Errors
+/// When the filter is not one, or logging was started before.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|e| e.to_string())?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).compact().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    }
+    .map_err(|e| e.to_string())
+}
 
 /// Where a call stands in a distributed trace (W3C Trace Context, level 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Auth, Config, Connector, Credential, CredentialKind, Upstream};
+use super::{Auth, Config, Connector, Credential, CredentialKind, Field, Upstream};
 use crate::credential::Position;
 use crate::egress::base::{BaseUrl, SqlUrl};
+
+/// Fields of a login that are no secrets, and may be written as they are.
+const PUBLIC_FIELDS: [&str; 5] = ["subject", "audience", "scope", "token_url", "user"];
 
 /// Every mistake as JSON Pointer and message.
 pub fn mistakes(config: &Config) -> Vec<(String, String)> {
@@ -107,8 +110,15 @@ fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut
     for (name, credential) in credentials {
         let at = format!("{at}/credentials/{name}");
         match credential.kind {
-            CredentialKind::Static | CredentialKind::ClientCredentials => {}
+            CredentialKind::Static | CredentialKind::ClientCredentials | CredentialKind::JwtBearer => {}
             later => found.add(format!("{at}/kind"), format!("{}: not yet", later.name())),
+        }
+        for (field, source) in &credential.fields {
+            let plain = matches!(source, Field::Text(_)) && source.as_file().is_none();
+            if plain && !PUBLIC_FIELDS.contains(&field.as_str()) {
+                let message = "must be the path of a file, starting with / or ./, or `{ env: NAME }`; what is no secret, `{ value: … }`";
+                found.add(format!("{at}/{field}"), message);
+            }
         }
         for (i, position) in credential.positions.iter().flatten().enumerate() {
             if let Err(reason) = position.parse::<Position>() {

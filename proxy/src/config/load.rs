@@ -134,8 +134,8 @@ fn resolve_paths(config: &mut Config, folder: &Path) {
         resolve(&mut connector.component);
         connector.upstreams.values_mut().filter_map(|u| u.ca.as_mut()).for_each(resolve);
         for field in connector.credentials.values_mut().flat_map(|c| c.fields.values_mut()) {
-            if let super::Field::File(path) = field {
-                resolve(path);
+            if let Some(path) = field.as_file() {
+                *field = super::Field::Text(folder.join(path).display().to_string());
             }
         }
     }
@@ -199,12 +199,18 @@ connectors:
     upstreams:
       api: { url: ftp://example }
     credentials:
-      bot: { kind: jwt-bearer, token: /t, positions: [nowhere] }
+      bot: { kind: refresh-token, token: abc, positions: [nowhere] }
 ";
         let found = messages(text).join("\n");
-        for words in
-            ["state: not yet", "under_score", "limits: not yet", "ftp", "jwt-bearer: not yet", "nowhere"]
-        {
+        for words in [
+            "state: not yet",
+            "under_score",
+            "limits: not yet",
+            "ftp",
+            "refresh-token: not yet",
+            "nowhere",
+            "path of a file",
+        ] {
             assert!(found.contains(words), "{words} in {found}");
         }
     }

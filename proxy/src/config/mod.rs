@@ -299,7 +299,8 @@ pub enum CredentialKind {
     ClientCredentials,
     /// Not built yet.
     RefreshToken,
-    /// Not built yet.
+    /// The component logs in with an assertion that the host signs (RFC 7523): fields `key`, `client_id`, `audience` and
+    /// perhaps `subject`.
     JwtBearer,
     /// Not built yet.
     TokenExchange,
@@ -322,10 +323,21 @@ impl CredentialKind {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Field {
-    /// A file, read again when it changes; one newline at its end is not part of the secret.
-    File(PathBuf),
+    /// With `/`, `./` or `../` in front the path of a file, read again when it changes; one newline at its end is not part of the
+    /// secret. Any other text is the value itself, which only a login's public fields (`subject`, `audience`) may be.
+    Text(String),
     Env(EnvField),
     Value(PlainField),
+}
+
+impl Field {
+    /// The file, if it is one.
+    pub fn as_file(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// An environment variable, for laptops.

@@ -77,7 +77,29 @@ impl Manifest {
         if json.len() > MAX_MANIFEST_BYTES {
             return Err(format!("its manifest has more than {MAX_MANIFEST_BYTES} bytes"));
         }
-        serde_json::from_str(json).map_err(|e| format!("its manifest is not valid: {e}"))
+        let mut manifest: Self =
+            serde_json::from_str(json).map_err(|e| format!("its manifest is not valid: {e}"))?;
+        manifest.imply_sql_logins();
+        Ok(manifest)
+    }
+
+    /// A database always needs a login, and only the host ever uses it: a connector that names none gets one of its
+    /// upstream's name.
+    fn imply_sql_logins(&mut self) {
+        for upstream in self.upstreams.iter().filter(|u| u.kind == UpstreamKind::Sql) {
+            if !self.credentials.iter().any(|c| c.upstreams.contains(&upstream.name)) {
+                let field = |name: &str| NeededField { name: name.to_owned(), optional: false };
+                self.credentials.push(NeededCredential {
+                    name: upstream.name.clone(),
+                    description: "the fields `user` and `password`".to_owned(),
+                    fields: vec![field("user"), field("password")],
+                    upstreams: vec![upstream.name.clone()],
+                    login: false,
+                    grants: Vec::new(),
+                    optional: false,
+                });
+            }
+        }
     }
 
     /// Compares what it asks for with what the operator granted. The error holds every difference, a sentence each.

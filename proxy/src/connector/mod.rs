@@ -16,6 +16,7 @@ mod sandbox;
 pub mod schema;
 mod tool;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -91,6 +92,14 @@ impl Connector {
             })
         });
         answer.await?
+    }
+
+    /// What is wrong with its credentials as the operator configured them, by name; a sentence each.
+    pub fn credential_problems(&self) -> BTreeMap<String, String> {
+        let credentials = self.sandboxes.runtime.egress.credentials.iter();
+        let problem =
+            credentials.filter_map(|c| Some((c.name.to_string(), c.configured().err()?.message.clone())));
+        problem.collect()
     }
 
     /// Sandboxes that are in use now.

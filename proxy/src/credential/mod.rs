@@ -3,6 +3,7 @@
 //! Owns secret values, the grants of one connector and the sessions that a login yields. It never talks to an upstream: a login is run by
 //! whoever implements [`Login`] (the connector's guest, wired up by the composition root).
 
+pub mod assertion;
 mod fixed;
 mod position;
 mod secret;

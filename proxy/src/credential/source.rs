@@ -24,7 +24,9 @@ pub struct Stamp(u64, i64, i64, u64);
 impl From<&Field> for Source {
     fn from(field: &Field) -> Self {
         match field {
-            Field::File(path) => Self::File(path.clone()),
+            Field::Text(text) => {
+                field.as_file().map_or_else(|| Self::Value(text.clone()), |f| Self::File(f.into()))
+            }
             Field::Env(env) => Self::Env(env.env.clone()),
             Field::Value(value) => Self::Value(value.value.clone()),
         }

@@ -7,19 +7,19 @@ use super::fault::Tickets;
 use super::{Guest, Run};
 use crate::connector::bindings::secrets::{self, Hash};
 use crate::connector::bindings::types;
-use crate::credential::SecretValue;
+use crate::credential::{SecretValue, assertion};
 use crate::egress::Refusal;
+use crate::egress::scope::Purpose;
 use crate::fault::{Fault, FaultKind};
 
 impl secrets::Host for Guest {
     async fn sign_jwt(
         &mut self,
         secret: String,
-        _claims: String,
+        claims: String,
     ) -> wasmtime::Result<Result<String, types::Fault>> {
-        let why =
-            format!("The credential of `{secret}` has no grant that signs: `jwt-bearer` is not built yet.");
-        Ok(Err(self.run.to_guest(Fault::new(FaultKind::ConnectorFailed, why))))
+        let signed = self.run.sign_assertion(&secret, &claims);
+        Ok(signed.map_err(|fault| self.run.to_guest(fault)))
     }
 
     async fn sign_hmac(
@@ -37,6 +37,28 @@ impl secrets::Host for Guest {
 }
 
 impl Run {
+    /// An assertion for the login that is under way, kept under a name.
+    fn sign_assertion(&self, secret: &str, claims: &str) -> Result<String, Fault> {
+        let refuse = |why: &str| Refusal::new("sign", format!("`{secret}` {why}")).into_fault();
+        let Purpose::Login { credential } = &self.scope.purpose else {
+            return Err(refuse("signs only inside its login"));
+        };
+        let field = match secret.split_once('.') {
+            Some((name, field)) if *name == **credential => field,
+            _ => return Err(refuse("is no part of this login")),
+        };
+        let credential =
+            self.runtime.egress.credentials.get(credential).ok_or_else(|| refuse("is not granted"))?;
+        let signed = assertion::sign(&*credential.configured()?, field, claims);
+        let jwt = signed.map_err(|why| {
+            Fault::new(
+                FaultKind::CredentialDead,
+                format!("The credential `{}` cannot sign: {why}.", credential.name),
+            )
+        })?;
+        self.scope.keep(credential.upstreams.clone(), jwt).ok_or_else(|| refuse("was used too often"))
+    }
+
     /// The key, if the operator allowed signing with it: whoever may sign anything holds most of its power.
     async fn signing_key(&self, secret: &str) -> Result<SecretValue, Fault> {
         let refuse = |why: &str| Refusal::new("sign", format!("`{secret}` {why}")).into_fault();

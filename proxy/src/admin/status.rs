@@ -1,0 +1,84 @@
+//! What goes on, as JSON and as a page.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::gate::{Gate, Slot};
+
+/// The state of every connector.
+pub fn status(gate: Option<&Arc<Gate>>, draining: bool) -> Value {
+    let connectors: serde_json::Map<_, _> = gate
+        .map(|gate| {
+            gate.catalog().slots().iter().map(|(name, slot)| (name.clone(), connector(slot))).collect()
+        })
+        .unwrap_or_default();
+    json!({
+        "ferrata": env!("CARGO_PKG_VERSION"),
+        "state": match (gate, draining) { (_, true) => "draining", (None, _) => "loading", _ => "ready" },
+        "connectors": connectors,
+    })
+}
+
+fn connector(slot: &Slot) -> Value {
+    match slot {
+        Slot::Ready(connector) => json!({
+            "state": "ready",
+            "component": connector.manifest.name,
+            "version": connector.manifest.version,
+            "tools": connector.tools.iter().map(|t| format!("{}_{}", connector.name, t.name)).collect::<Vec<_>>(),
+            "sandboxes_in_use": connector.sandboxes_in_use(),
+            "credential_problems": connector.credential_problems(),
+        }),
+        Slot::Broken(reason) => json!({ "state": "unavailable", "reason": reason }),
+    }
+}
+
+/// The same for a person.
+pub fn page(status: &Value) -> String {
+    let mut rows = String::new();
+    for (name, connector) in status["connectors"].as_object().into_iter().flatten() {
+        let state = connector["state"].as_str().unwrap_or_default();
+        let what = match connector["reason"].as_str() {
+            Some(reason) => reason.to_owned(),
+            None => {
+                let tools = connector["tools"].as_array().map_or(0, Vec::len);
+                let (component, version) = (&connector["component"], &connector["version"]);
+                format!(
+                    "{} {}, {tools} tools",
+                    component.as_str().unwrap_or(""),
+                    version.as_str().unwrap_or("")
+                )
+            }
+        };
+        let _ = write!(rows, "<tr class={state}><th>{}<td>{state}<td>{}", escape(name), escape(&what));
+    }
+    let state = status["state"].as_str().unwrap_or_default();
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Ferrata</title><style>{STYLE}</style>\
+         <h1>Ferrata <small>{state}</small></h1><table><tr><th>connector<th>state<th>{rows}</table>\
+         <pre>{}</pre>",
+        escape(&format!("{status:#}"))
+    )
+}
+
+const STYLE: &str = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}\
+    th,td{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}small{color:#666}\
+    .unavailable td{color:#b00}pre{background:#f5f5f5;padding:1rem;overflow:auto}";
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_component_says_is_escaped_on_the_page() {
+        let status =
+            json!({"state": "ready", "connectors": {"crm": {"state": "unavailable", "reason": "<script>"}}});
+        assert!(!page(&status).contains("<script>"));
+    }
+}

@@ -1,0 +1,309 @@
+//! The commands of `ferrata` and what they print.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::value::RawValue;
+use tokio::signal::unix::{SignalKind, signal};
+
+use ferrata::app::{self, AppError};
+use ferrata::call::{Caller, ToolCall};
+use ferrata::config::{self, Auth, Config};
+use ferrata::connector;
+use ferrata::gate::{Catalog, Slot};
+use ferrata::protocol::stdio;
+use ferrata::server::{self, Drain};
+use ferrata::telemetry::{self, LogFormat, TraceContext};
+
+use crate::exit;
+
+/// A sidecar that carries an agent's tool calls to real systems, through sandboxed connectors.
+///
+/// Exit codes: 0 success, 1 a call ended in a fault, 64 wrong usage, 65 the configuration cannot work, 70 Ferrata failed.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: Log,
+}
+
+#[derive(Args)]
+struct Log {
+    /// Log lines as `human` or `json`; by default human on a terminal and JSON elsewhere. They go to standard error.
+    #[arg(long, global = true, value_enum)]
+    log_format: Option<LogFormat>,
+    /// What is logged: a level, or `target=level` pairs separated by commas.
+    #[arg(long, global = true, env = "FERRATA_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The configuration.
+    #[arg(short, long, env = "FERRATA_CONFIG", default_value = "ferrata.yaml")]
+    config: PathBuf,
+    #[command(flatten)]
+    cache: Cache,
+}
+
+#[derive(Args)]
+struct Cache {
+    /// Folder for compiled components; only Ferrata's user may be able to write it [default: ~/.cache/ferrata/components].
+    #[arg(long, env = "FERRATA_CACHE_FOLDER")]
+    cache: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve agents over MCP and HTTP until SIGTERM or SIGINT, then finish what is in flight.
+    Run {
+        #[command(flatten)]
+        common: Common,
+        /// Write the bound addresses to this file, as JSON, once agents can connect.
+        #[arg(long)]
+        ready_file: Option<PathBuf>,
+    },
+    /// Serve one agent over MCP on standard input and output.
+    Stdio {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        identity: Identity,
+    },
+    /// Check the configuration, load every connector and compare what it needs with what it is granted.
+    Check {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the tools that an agent sees.
+    Tools {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        identity: Identity,
+        /// Print the whole definitions, as MCP has them.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make one call and print its result, or the fault, as JSON.
+    Call {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        identity: Identity,
+        /// The tool, as `ferrata tools` names it.
+        tool: String,
+        /// Its arguments: a JSON object.
+        #[arg(default_value = "{}")]
+        arguments: String,
+        /// Give up after so many milliseconds.
+        #[arg(long)]
+        timeout_ms: Option<u64>,
+    },
+    /// Compile components ahead of their use, for an image or an init container.
+    Compile {
+        #[command(flatten)]
+        cache: Cache,
+        /// The components' files.
+        #[arg(required = true)]
+        components: Vec<PathBuf>,
+    },
+    /// Print the JSON Schema of the configuration.
+    Schema,
+}
+
+#[derive(Args)]
+struct Identity {
+    /// The agent in whose name this is done.
+    #[arg(long, default_value = "default")]
+    agent: String,
+}
+
+/// Does what was asked and returns the exit code.
+pub async fn execute(arguments: Arguments) -> u8 {
+    let format = arguments
+        .log
+        .log_format
+        .unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Human } else { LogFormat::Json });
+    if let Err(why) = telemetry::init(format, &arguments.log.log) {
+        eprintln!("ferrata: --log: {why}");
+        return exit::USAGE;
+    }
+    let done = match arguments.command {
+        Command::Run { common, ready_file } => run(&common, ready_file.as_deref()).await,
+        Command::Stdio { common, identity } => serve_stdio(&common, &identity).await,
+        Command::Check { common } => check(&common).await,
+        Command::Tools { common, identity, json } => tools(&common, &identity, json).await,
+        Command::Call { common, identity, tool, arguments, timeout_ms } => {
+            call(&common, &identity, &tool, arguments, timeout_ms).await
+        }
+        Command::Compile { cache, components } => compile(&cache, &components),
+        Command::Schema => print(&format!("{:#}", config::schema())),
+    };
+    match done {
+        Ok(code) => code,
+        Err(AppError::Config(what)) => {
+            eprintln!("{what}");
+            exit::CONFIG
+        }
+        Err(AppError::Internal(what)) => {
+            eprintln!("ferrata: {what}");
+            exit::INTERNAL
+        }
+    }
+}
+
+type Done = Result<u8, AppError>;
+
+async fn run(common: &Common, ready_file: Option<&Path>) -> Done {
+    let config = load(common)?;
+    app::run(config, common.cache.cache.as_deref(), ready_file, drain_on_signal()?).await?;
+    Ok(exit::OK)
+}
+
+async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
+    let (config, gate, _) = loaded(common).await?;
+    let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let caller = Caller::agent(identity.agent.as_str());
+    stdio::serve(gate, caller, input, output, bounds, drain_on_signal()?)
+        .await
+        .map_err(AppError::internal)?;
+    // A blocked read of standard input would hold the process; nothing is left to do.
+    std::io::stdout().flush().map_err(AppError::internal)?;
+    std::process::exit(exit::OK.into());
+}
+
+async fn check(common: &Common) -> Done {
+    let (_, _, catalog) = loaded(common).await?;
+    let mut wrong = 0;
+    for (name, slot) in catalog.slots() {
+        match slot {
+            Slot::Ready(connector) => {
+                println!("{name}: {} {}", connector.manifest.name, connector.manifest.version);
+                for tool in &connector.tools {
+                    println!("  {name}_{} ({})", tool.name, tool.effect.name());
+                }
+                for (credential, problem) in connector.credential_problems() {
+                    wrong += 1;
+                    println!("  credentials.{credential}: {problem}");
+                }
+            }
+            Slot::Broken(reason) => {
+                wrong += 1;
+                println!("{name}: {reason}");
+            }
+        }
+    }
+    match wrong {
+        0 => print(&format!("{} connectors, all good", catalog.slots().len())),
+        _ => Err(AppError::Config(format!("{wrong} problems in {}", common.config.display()))),
+    }
+}
+
+async fn tools(common: &Common, identity: &Identity, json: bool) -> Done {
+    let (_, _, catalog) = loaded(common).await?;
+    let listing = catalog.listing(&identity.agent);
+    if json {
+        return print(&String::from_utf8_lossy(&listing.mcp));
+    }
+    listing.names.iter().for_each(|name| println!("{name}"));
+    for (name, slot) in catalog.slots() {
+        if let Slot::Broken(reason) = slot {
+            eprintln!("{name}: not loaded: {reason}");
+        }
+    }
+    Ok(exit::OK)
+}
+
+async fn call(
+    common: &Common,
+    identity: &Identity,
+    tool: &str,
+    arguments: String,
+    timeout_ms: Option<u64>,
+) -> Done {
+    let arguments = match RawValue::from_string(arguments) {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            eprintln!("the arguments are not JSON: {e}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let (_, gate, catalog) = loaded(common).await?;
+    let caller = Caller::agent(identity.agent.as_str());
+    let Some(tool) = catalog.tool(&caller.agent, tool) else {
+        eprintln!("there is no tool `{tool}`; see `ferrata tools`");
+        return Ok(exit::USAGE);
+    };
+    let timeout = timeout_ms.map(Duration::from_millis);
+    let trace = TraceContext::fresh();
+    let call = ToolCall { arguments, caller, timeout, workflow: None, idempotency_key: None, trace };
+    match gate.call(&tool, call).await {
+        Ok(result) => print(result.value.get()),
+        Err(fault) => {
+            eprintln!("{}", fault.sentence());
+            println!("{}", serde_json::to_string(&*fault).map_err(AppError::internal)?);
+            Ok(exit::FAULT)
+        }
+    }
+}
+
+fn compile(cache: &Cache, components: &[PathBuf]) -> Done {
+    let (engine, cache) = app::engine(cache.cache.as_deref())?;
+    for (i, path) in components.iter().enumerate() {
+        eprintln!("[{}/{}] {}", i + 1, components.len(), path.display());
+        connector::compile(&engine, &cache, path)
+            .map_err(|reason| AppError::Config(format!("{}: {reason}", path.display())))?;
+    }
+    Ok(exit::OK)
+}
+
+fn load(common: &Common) -> Result<Config, AppError> {
+    config::load(&common.config).map_err(AppError::config)
+}
+
+/// Everything but listeners: for commands that work once. Whoever can run them needs no token.
+async fn loaded(
+    common: &Common,
+) -> Result<(Config, std::sync::Arc<ferrata::gate::Gate>, std::sync::Arc<Catalog>), AppError> {
+    let config = load(common)?;
+    let (engine, cache) = app::engine(common.cache.cache.as_deref())?;
+    let slots = app::load_connectors(&config, &engine, &cache).await;
+    let gate = app::gate(&config, &Auth::None, slots)?;
+    let catalog = gate.catalog();
+    Ok((config, gate, catalog))
+}
+
+fn print(text: &str) -> Done {
+    println!("{text}");
+    Ok(exit::OK)
+}
+
+/// A drain that SIGTERM or SIGINT begins; the second signal ends the process as usual.
+fn drain_on_signal() -> Result<Drain, AppError> {
+    let (trigger, drain) = server::drain();
+    let mut term = signal(SignalKind::terminate()).map_err(AppError::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::internal)?;
+    tokio::spawn(async move {
+        let mut begun = false;
+        loop {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if begun {
+                // Whoever asks twice does not want to wait.
+                std::process::exit(130);
+            }
+            begun = true;
+            tracing::info!("draining");
+            trigger.begin();
+        }
+    });
+    Ok(drain)
+}

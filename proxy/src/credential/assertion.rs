@@ -1,0 +1,95 @@
+//! Signed assertions: JWTs (RFC 7523) made with keys that stay here. The operator's configuration says who claims what to whom; a guest can
+//! only add to it.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Map, Value};
+
+use super::{Material, SecretValue};
+
+/// How long an assertion is valid. Token endpoints commonly refuse more than five minutes; one is used within seconds.
+const LIFETIME: Duration = Duration::from_secs(180);
+
+/// Claims that only the host sets.
+const HOSTS_CLAIMS: [&str; 6] = ["iss", "sub", "aud", "iat", "exp", "nbf"];
+
+/// Signs `claims` and the host's own with the key in `key_field`. `client_id`, `subject` and `audience` are fields of the same
+/// credential; `subject` may be missing, and is then the client. The error is a sentence's end, and holds nothing secret.
+pub fn sign(material: &Material, key_field: &str, claims: &str) -> Result<SecretValue, String> {
+    let claims: Map<String, Value> =
+        serde_json::from_str(claims).map_err(|e| format!("its claims are not a JSON object ({e})"))?;
+    if let Some(name) = HOSTS_CLAIMS.iter().find(|name| claims.contains_key(**name)) {
+        return Err(format!("`{name}` is the host's to claim"));
+    }
+    let claims = with_hosts_claims(material, claims)?;
+    let pem = material.fields.get(key_field).ok_or_else(|| format!("there is no field `{key_field}`"))?;
+    let (algorithm, key) = key(pem)?;
+    let jwt = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key)
+        .map_err(|e| format!("the key does not sign: {e}"))?;
+    Ok(SecretValue::new(jwt.into_bytes()))
+}
+
+fn with_hosts_claims(
+    material: &Material,
+    mut claims: Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let text = |field: &str| {
+        let value = material.fields.get(field)?;
+        String::from_utf8(value.expose().to_vec()).ok()
+    };
+    let needed = |field: &str| text(field).ok_or_else(|| format!("the credential needs the field `{field}`"));
+    let client = needed("client_id")?;
+    let now = jiff::Timestamp::now().as_second();
+    claims.insert("sub".to_owned(), text("subject").unwrap_or_else(|| client.clone()).into());
+    claims.insert("iss".to_owned(), client.into());
+    claims.insert("aud".to_owned(), needed("audience")?.into());
+    claims.insert("iat".to_owned(), now.into());
+    claims.insert("exp".to_owned(), now.saturating_add_unsigned(LIFETIME.as_secs()).into());
+    Ok(claims)
+}
+
+/// RS256 for an RSA key, ES256 for one on P-256.
+fn key(pem: &SecretValue) -> Result<(Algorithm, EncodingKey), String> {
+    let rsa = EncodingKey::from_rsa_pem(pem.expose()).map(|key| (Algorithm::RS256, key));
+    rsa.or_else(|_| EncodingKey::from_ec_pem(pem.expose()).map(|key| (Algorithm::ES256, key)))
+        .map_err(|_| "the key is no PEM of an RSA or P-256 private key".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn material(key: &str) -> Material {
+        let field = |name: &str, value: &str| (name.to_owned(), SecretValue::new(value.as_bytes().to_vec()));
+        let fields = BTreeMap::from([
+            field("key", key),
+            field("client_id", "c1"),
+            field("audience", "https://login.example"),
+        ]);
+        Material { version: 1, fields, base_urls: BTreeMap::new() }
+    }
+
+    #[test]
+    fn the_host_says_who_claims_what_to_whom() {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let jwt = sign(&material(&pair.serialize_pem()), "key", r#"{"scope":"api"}"#).unwrap();
+        let mut validation = jsonwebtoken::Validation::new(Algorithm::ES256);
+        validation.set_audience(&["https://login.example"]);
+        let key = jsonwebtoken::DecodingKey::from_ec_pem(pair.public_key_pem().as_bytes()).unwrap();
+        let text = std::str::from_utf8(jwt.expose()).unwrap();
+        let claims = jsonwebtoken::decode::<Map<String, Value>>(text, &key, &validation).unwrap().claims;
+        assert_eq!(
+            (&claims["iss"], &claims["sub"], &claims["scope"]),
+            (&"c1".into(), &"c1".into(), &"api".into())
+        );
+    }
+
+    #[test]
+    fn a_guest_cannot_claim_for_somebody_else() {
+        assert!(sign(&material("-"), "key", r#"{"sub":"admin"}"#).unwrap_err().contains("host's"));
+        assert!(sign(&material("-"), "key", "{}").unwrap_err().contains("PEM"));
+    }
+}

@@ -1,0 +1,39 @@
+//! The `ferrata` command: arguments, exit codes, signals.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// As in `sysexits.h`.
+mod exit {
+    pub const OK: u8 = 0;
+    /// A call ended in a fault.
+    pub const FAULT: u8 = 1;
+    pub const USAGE: u8 = 64;
+    pub const CONFIG: u8 = 65;
+    pub const INTERNAL: u8 = 70;
+}
+
+fn main() -> ExitCode {
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            // `--help` and `--version` are answers, everything else is a mistake.
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ferrata: the runtime does not start: {error}");
+            return ExitCode::from(exit::INTERNAL);
+        }
+    };
+    ExitCode::from(runtime.block_on(cli::execute(arguments)))
+}
