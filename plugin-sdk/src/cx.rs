@@ -1,0 +1,79 @@
+//! What a tool can do during a call.
+
+use std::time::Duration;
+
+use crate::host;
+use crate::operation::Operation;
+use crate::request::{self, Request};
+use crate::response::Response;
+use crate::sql::Query;
+use crate::verdict::Classify;
+use crate::{Fault, Secret};
+
+/// One call: the connector's settings, the way out, and what is known about who calls.
+pub struct Cx<S> {
+    settings: S,
+    classify: Classify,
+    idempotency_key: String,
+}
+
+impl<S> Cx<S> {
+    pub(crate) fn new(settings: S, classify: Classify) -> Self {
+        Self { settings, classify, idempotency_key: String::new() }
+    }
+
+    pub(crate) fn begin(&mut self, idempotency_key: String) {
+        self.idempotency_key = idempotency_key;
+    }
+
+    /// What the operator configured.
+    pub fn settings(&self) -> &S {
+        &self.settings
+    }
+
+    /// A request of that operation.
+    pub fn request(&self, operation: &Operation) -> Request {
+        Request::new(operation, self.classify)
+    }
+
+    /// Sends several requests at once, [`MAX_PARALLEL`](crate::MAX_PARALLEL) at a time; the answers come in their order.
+    pub fn send_all(&self, requests: Vec<Request>) -> Vec<Result<Response, Fault>> {
+        request::send_all(requests)
+    }
+
+    /// A statement for an upstream of kind `sql`; `$1`, `$2` … are its parameters.
+    pub fn sql(&self, operation: &Operation, statement: impl Into<String>) -> Query {
+        Query::new(operation, statement.into())
+    }
+
+    /// How long until the call's deadline; zero when it has passed.
+    pub fn remaining(&self) -> Duration {
+        Duration::from_millis(host::remaining_ms())
+    }
+
+    /// For whom the call is made, when the agent said so and the host verified it.
+    pub fn subject(&self) -> Option<String> {
+        host::subject()
+    }
+
+    /// The name that the operator gave this connector.
+    pub fn connector_name(&self) -> String {
+        host::connector_name()
+    }
+
+    /// The same for every attempt at the same call. Send it where the system has a place for it. Empty in a batch, whose
+    /// items have one each, and in a login.
+    pub fn idempotency_key(&self) -> &str {
+        &self.idempotency_key
+    }
+
+    /// HMAC of a message under a secret that the operator has marked for signing; the raw digest.
+    ///
+    /// # Errors
+    /// The host's fault if the secret does not exist or may not sign.
+    pub fn sign_hmac(&self, key: &Secret, hash: Hash, message: &[u8]) -> Result<Vec<u8>, Fault> {
+        host::sign_hmac(key.name(), hash, message)
+    }
+}
+
+pub use crate::bindings::base::ferrata::connector::secrets::Hash;

@@ -1,0 +1,179 @@
+//! The harness: a connector, and the host that a test plays.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::check::{check, conforms, parse, violation};
+use super::expect::Expectation;
+use super::script::Script;
+use crate::bindings::base::exports::ferrata::connector::tools::{Invocation, Tool};
+use crate::connector::Connector;
+use crate::fault::Fault;
+use crate::host::native;
+
+/// How long a call may take, unless the test says otherwise.
+const REMAINING: Duration = Duration::from_secs(30);
+
+/// A connector under test.
+pub struct Harness<S, L> {
+    connector: Connector<S, L>,
+    tools: Vec<Tool>,
+    script: Rc<Script>,
+}
+
+/// What a login resulted in, with the secrets' values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// Captured values by the field that requests use.
+    pub secrets: Vec<(String, String)>,
+    /// How long the access token lasts.
+    pub expires_in: Option<Duration>,
+    /// How long the refresh token lasts.
+    pub refresh_expires_in: Option<Duration>,
+    /// Scopes that were granted.
+    pub scopes: Option<Vec<String>>,
+    /// Base URLs by upstream.
+    pub base_urls: Vec<(String, String)>,
+}
+
+impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
+    /// Settings are `{}` at first.
+    ///
+    /// # Panics
+    /// If the host would not load the connector ([`check`]).
+    pub fn new(connector: Connector<S, L>) -> Self {
+        check(&connector);
+        let script = Rc::new(Script {
+            settings: RefCell::new(Value::Object(serde_json::Map::new())),
+            remaining: RefCell::new(REMAINING),
+            subject: RefCell::default(),
+            expected: RefCell::default(),
+            cache: RefCell::default(),
+            log: RefCell::default(),
+            captured: Rc::default(),
+        });
+        Self { tools: connector.tools(), connector, script }
+    }
+
+    /// The settings from now on.
+    ///
+    /// # Panics
+    /// If they do not satisfy the connector's schema.
+    pub fn settings(&mut self, settings: Value) -> &mut Self {
+        let manifest = parse("the manifest", &self.connector.manifest());
+        conforms("the settings", manifest.get("settings").unwrap_or(&Value::Null), &settings);
+        self.script.settings.replace(settings);
+        self
+    }
+
+    /// For whom calls are made from now on.
+    pub fn subject(&mut self, subject: &str) -> &mut Self {
+        self.script.subject.replace(Some(subject.to_owned()));
+        self
+    }
+
+    /// How long calls may take from now on.
+    pub fn remaining(&mut self, remaining: Duration) -> &mut Self {
+        self.script.remaining.replace(remaining);
+        self
+    }
+
+    /// The next thing that the connector should do.
+    pub fn expect(&mut self, expectation: impl Into<Expectation>) -> &mut Self {
+        self.script.expected.borrow_mut().push_back(expectation.into());
+        self
+    }
+
+    /// Calls a tool. Everything that was expected must have happened when it returns.
+    ///
+    /// # Errors
+    /// The tool's fault; `invalid_arguments` if the arguments do not satisfy the tool's schema, as from the host.
+    ///
+    /// # Panics
+    /// If the connector does something else than expected, or the result does not satisfy the tool's schema.
+    pub fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, Fault> {
+        let mut results = self.call_batch(tool, vec![arguments]);
+        results.pop().unwrap_or_else(|| panic!("{tool} returned no result"))
+    }
+
+    /// Calls a tool with several invocations at once.
+    ///
+    /// # Panics
+    /// As [`call`](Self::call), and if the batch is larger than the tool's largest.
+    pub fn call_batch(&mut self, tool: &str, arguments: Vec<Value>) -> Vec<Result<Value, Fault>> {
+        let Some(spec) = self.tools.iter().find(|spec| spec.name == tool) else { panic!("no tool {tool:?}") };
+        let size = arguments.len();
+        assert!(size <= spec.max_batch as usize, "{tool} takes batches of {}, not of {size}", spec.max_batch);
+        let input = parse("the input schema", &spec.input_schema);
+        let output = parse("the output schema", &spec.output_schema);
+        if let Some(problem) = arguments.iter().find_map(|value| violation("the arguments", &input, value)) {
+            return arguments.iter().map(|_| Err(Fault::invalid_arguments(problem.clone()))).collect();
+        }
+        let invocations =
+            arguments.iter().enumerate().map(|(i, arguments)| invocation(i + 1, arguments)).collect();
+        let results = native::with(Rc::clone(&self.script) as Rc<dyn native::Host>, || {
+            self.connector.call(tool, invocations)
+        });
+        self.finish();
+        assert_eq!(results.len(), size, "{tool} returned another number of results");
+        let validated = |result: Result<String, Fault>| {
+            let value = parse("the result", &result?);
+            conforms("the result", &output, &value);
+            Ok(value)
+        };
+        results.into_iter().map(validated).collect()
+    }
+
+    /// Logs in. `grant` has a `kind` and the credential's public configuration.
+    ///
+    /// # Errors
+    /// The login's fault.
+    ///
+    /// # Panics
+    /// If the connector does something else than expected, or names a secret that it did not capture.
+    pub fn authenticate(&mut self, credential: &str, grant: Value) -> Result<LoggedIn, Fault> {
+        self.script.captured.borrow_mut().clear();
+        let host = Rc::clone(&self.script) as Rc<dyn native::Host>;
+        let session =
+            native::with(host, || self.connector.authenticate(credential.to_owned(), &grant.to_string()));
+        self.finish();
+        let session = session?;
+        let captured = self.script.captured.borrow();
+        let reveal = |(field, name): (String, String)| match captured.iter().find(|(known, _)| *known == name)
+        {
+            Some((_, value)) => (field, value.clone()),
+            None => panic!("the session's {field:?} names {name:?}, which was not captured"),
+        };
+        Ok(LoggedIn {
+            secrets: session.secrets.into_iter().map(reveal).collect(),
+            expires_in: session.expires_in,
+            refresh_expires_in: session.refresh_expires_in,
+            scopes: session.scopes,
+            base_urls: session.base_urls,
+        })
+    }
+
+    /// What the connector has logged.
+    pub fn log(&self) -> Vec<String> {
+        self.script.log.borrow().clone()
+    }
+
+    fn finish(&self) {
+        let left = self.script.expected.take();
+        let left: Vec<String> = left.iter().map(Expectation::summary).collect();
+        assert!(left.is_empty(), "expected, and did not happen: {}", left.join(", "));
+    }
+}
+
+fn invocation(number: usize, arguments: &Value) -> Invocation {
+    Invocation {
+        id: format!("call-{number}"),
+        arguments: arguments.to_string(),
+        idempotency_key: format!("key-{number}"),
+    }
+}
