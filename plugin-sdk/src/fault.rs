@@ -135,6 +135,11 @@ impl Fault {
         self.0.kind
     }
 
+    /// Whether the host originated it: then the agent gets the host's own record of it.
+    pub fn is_the_hosts(&self) -> bool {
+        self.0.ticket.is_some()
+    }
+
     /// One sentence in plain words.
     pub fn message(&self) -> &str {
         &self.0.message

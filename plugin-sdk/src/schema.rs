@@ -40,6 +40,10 @@ struct Readable;
 
 impl Transform for Readable {
     fn transform(&mut self, schema: &mut Schema) {
+        // `true`, for anything: some readers know schemas only as objects.
+        if schema.as_bool() == Some(true) {
+            schema.ensure_object();
+        }
         schema.remove("title");
         if schema.get("format").and_then(Value::as_str).is_some_and(is_rusts_own) {
             schema.remove("format");

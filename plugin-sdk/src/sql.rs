@@ -1,7 +1,12 @@
 //! Statements for upstreams of kind `sql`, and their rows.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::bindings::base::ferrata::connector::sql as wire;
 pub use crate::bindings::base::ferrata::connector::sql::Column;
@@ -158,9 +163,18 @@ impl Rows {
         self.0.estimated_cost
     }
 
-    /// The rows as a JSON array of arrays, unread.
+    /// The rows as a JSON array of arrays.
     pub fn json(&self) -> &str {
         &self.0.rows
+    }
+
+    /// The rows for a tool's result.
+    ///
+    /// # Errors
+    /// `schema_mismatch` if they are no JSON, which the host does not let happen.
+    pub fn into_raw(self) -> Result<RawRows, Fault> {
+        let raw = RawValue::from_string(self.0.rows);
+        raw.map(RawRows).map_err(|error| Fault::schema_mismatch(format!("The rows are no JSON: {error}.")))
     }
 
     /// Each row as a `T`: a tuple, or a struct whose members stand in the order of the columns.
@@ -169,6 +183,30 @@ impl Rows {
     /// `schema_mismatch` with the path (`/row/column`) of the value that does not fit.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
         read(&self.0.rows)
+    }
+}
+
+/// Rows to be passed on as they are: a JSON array of arrays, which is never taken apart.
+#[derive(Clone, Debug)]
+pub struct RawRows(Box<RawValue>);
+
+impl Serialize for RawRows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl JsonSchema for RawRows {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Rows".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": { "type": "array" } })
     }
 }
 
