@@ -182,7 +182,9 @@ impl Manifest {
             .credentials
             .iter()
             .filter_map(|needed| config.credentials.get(&needed.name).map(|granted| needed.granted(granted)));
-        Ok(Credentials::new(granted.collect::<Result<Vec<_>, _>>()?))
+        let left_out =
+            self.credentials.iter().map(|c| &c.name).filter(|name| !config.credentials.contains_key(*name));
+        Ok(Credentials::new(granted.collect::<Result<Vec<_>, _>>()?).leaving_out(left_out.cloned()))
     }
 }
 

@@ -10,7 +10,7 @@ mod secret;
 mod session;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -100,13 +100,26 @@ impl Credential {
 /// All credentials of one connector.
 pub struct Credentials {
     entries: BTreeMap<Arc<str>, Credential>,
+    /// Optional ones that the operator has left out.
+    left_out: BTreeSet<String>,
     login: OnceLock<Arc<dyn Login>>,
 }
 
 impl Credentials {
     pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
         let entries = credentials.into_iter().map(|c| (Arc::clone(&c.name), c)).collect();
-        Self { entries, login: OnceLock::new() }
+        Self { entries, left_out: BTreeSet::new(), login: OnceLock::new() }
+    }
+
+    /// With the names of optional credentials that the operator has left out.
+    pub fn leaving_out(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.left_out.extend(names);
+        self
+    }
+
+    /// Whether the connector may ask for it, and the operator has not configured it.
+    pub fn is_left_out(&self, name: &str) -> bool {
+        self.left_out.contains(name)
     }
 
     /// Wires the one who runs logins. The first call counts.

@@ -30,24 +30,37 @@ use request::{Judged, Request};
 use scope::{Purpose, Scope};
 use upstream::{Http, Upstream, Upstreams};
 
-/// A guest's request that breaks a rule of the house: never sent, counted, and the connector's fault.
+/// A guest's request that breaks a rule of the house, or lacks what it may ask for: never sent, and counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Metric label.
     pub rule: &'static str,
     pub message: String,
+    /// Whose doing it is: the connector's, unless something is missing that it may ask for.
+    kind: FaultKind,
 }
 
 impl Refusal {
     pub fn new(rule: &'static str, message: impl Into<String>) -> Self {
-        Self { rule, message: message.into() }
+        Self { rule, message: message.into(), kind: FaultKind::ConnectorFailed }
+    }
+
+    /// An optional credential that the operator has left out.
+    pub fn left_out(credential: &str) -> Self {
+        let message =
+            format!("This needs the credential `{credential}`, which the operator has not configured.");
+        Self { rule: "credential", message, kind: FaultKind::PermissionDenied }
     }
 
     pub fn into_fault(self) -> Fault {
         metrics::counter!("ferrata_guest_refusals_total", "rule" => self.rule).increment(1);
-        let message =
-            format!("The connector made a request that is refused ({}): {}.", self.rule, self.message);
-        Fault::new(FaultKind::ConnectorFailed, message)
+        let message = match self.kind {
+            FaultKind::ConnectorFailed => {
+                format!("The connector made a request that is refused ({}): {}.", self.rule, self.message)
+            }
+            _ => self.message,
+        };
+        Fault::new(self.kind, message)
     }
 }
 

@@ -222,7 +222,13 @@ fn may_stand<'a>(
             _ => Ok(None),
         };
     };
-    let Some(credential) = credentials.get(name) else { return refuse("is not granted") };
+    let Some(credential) = credentials.get(name) else {
+        return if credentials.is_left_out(name) {
+            Err(Refusal::left_out(name))
+        } else {
+            refuse("is not granted")
+        };
+    };
     let login = match &scope.purpose {
         Purpose::Login { credential } if **credential != *name => return refuse("is no part of this login"),
         purpose => matches!(purpose, Purpose::Login { .. }),
@@ -235,4 +241,33 @@ fn may_stand<'a>(
         return refuse("cannot stand there; the operator decides by `positions`");
     }
     Ok(Some(credential))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::call::{Caller, Deadline};
+    use crate::egress::operation::Effect;
+    use crate::egress::scope::Purpose;
+    use crate::fault::FaultKind;
+    use crate::telemetry::TraceContext;
+
+    #[test]
+    fn a_credential_left_out_is_the_operators_and_an_unknown_one_the_connectors() {
+        let purpose = Purpose::Call { ceiling: Effect::Read };
+        let deadline = Deadline::after(Duration::from_secs(1));
+        let scope = Scope::new(purpose, Caller::anonymous(), deadline, TraceContext::fresh());
+        let credentials = Credentials::new([]).leaving_out(["user".to_owned()]);
+        let position = Position::Header(http::header::AUTHORIZATION);
+        let refused = |secret| {
+            let refusal = may_stand(secret, &position, "api", &scope, &credentials).map(|_| ()).unwrap_err();
+            refusal.into_fault()
+        };
+        let fault = refused("user.token");
+        assert_eq!(fault.kind, FaultKind::PermissionDenied);
+        assert!(fault.message.contains("`user`"), "{}", fault.message);
+        assert_eq!(refused("admin.token").kind, FaultKind::ConnectorFailed);
+    }
 }

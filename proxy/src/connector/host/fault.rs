@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::connector::bindings::types::{self, FaultKind as Wire};
-use crate::fault::{Fault, FaultKind, MAX_QUOTED_CHARS, Outcome};
+use crate::fault::{Fault, FaultKind, MAX_QUOTED_CHARS, Outcome, quotable};
 
 /// Most faults of the host's that one run can refer to later; the last place is used again.
 const MAX_TICKETS: usize = 256;
@@ -66,7 +66,8 @@ impl Run {
             0 => Outcome::NotSent,
             _ => Outcome::Rejected,
         });
-        (own.code, own.path) = (fault.code, fault.path);
+        // Often the upstream's text, whatever the connector makes of it.
+        (own.code, own.path) = (fault.code.as_deref().map(quotable), fault.path.as_deref().map(quotable));
         let details = fault.details.and_then(|d| serde_json::from_str(&d).ok());
         if let Some(serde_json::Value::Object(mut details)) = details {
             if let Some(serde_json::Value::String(said)) = details.remove(UPSTREAM_SAID) {
