@@ -3,27 +3,31 @@
 //     mcp_javascript.mjs CLIENT TOOL ARGUMENTS (URL | COMMAND [ARGUMENT...])
 //
 // CLIENT is `legacy` or `auto` (@modelcontextprotocol/client, without and with version negotiation) or `sdk1`
-// (@modelcontextprotocol/sdk 1.x). ARGUMENTS is a JSON object. A bearer token for a URL is taken from FERRATA_TEST_TOKEN.
-// Prints one line of JSON: the client, the revision that was agreed on, the tools' names, and of the call's result
-// `isError`, the structured content, the texts and `_meta`. Exits with 1 when the protocol, not the tool, fails.
+// (@modelcontextprotocol/sdk 1.x). ARGUMENTS is a JSON object. FERRATA_TEST_CLIENTS is the folder of installed clients, which
+// `install` prints; a bearer token for a URL is taken from FERRATA_TEST_TOKEN. Prints one line of JSON: the client, the
+// era and the revision that were agreed on, the tools' names, and of the call's result `isError`, the structured content,
+// the texts and `_meta`. Exits with 1 when the protocol, not the tool, fails.
+
+import { createRequire } from 'node:module';
 
 const [, , which, tool, args, ...target] = process.argv;
+const require = createRequire(`${process.env.FERRATA_TEST_CLIENTS}/javascript/`);
 const identity = { name: 'ferrata-test', version: '1.0.0' };
 
-async function load() {
+function load() {
     if (which === 'sdk1') {
-        const { Client } = await import('@modelcontextprotocol/sdk/client/index.js');
-        const { StdioClientTransport } = await import('@modelcontextprotocol/sdk/client/stdio.js');
-        const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js');
+        const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
+        const { StdioClientTransport } = require('@modelcontextprotocol/sdk/client/stdio.js');
+        const { StreamableHTTPClientTransport } = require('@modelcontextprotocol/sdk/client/streamableHttp.js');
         return { client: new Client(identity), StdioClientTransport, StreamableHTTPClientTransport };
     }
-    const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
-    const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio');
+    const { Client, StreamableHTTPClientTransport } = require('@modelcontextprotocol/client');
+    const { StdioClientTransport } = require('@modelcontextprotocol/client/stdio');
     const options = which === 'auto' ? { versionNegotiation: { mode: 'auto' } } : {};
     return { client: new Client(identity, options), StdioClientTransport, StreamableHTTPClientTransport };
 }
 
-function transport({ StdioClientTransport, StreamableHTTPClientTransport }) {
+function connect({ StdioClientTransport, StreamableHTTPClientTransport }) {
     if (!target[0].startsWith('http')) {
         return new StdioClientTransport({ command: target[0], args: target.slice(1), env: process.env });
     }
@@ -32,16 +36,17 @@ function transport({ StdioClientTransport, StreamableHTTPClientTransport }) {
     return new StreamableHTTPClientTransport(new URL(target[0]), { requestInit: { headers } });
 }
 
-const loaded = await load();
-const { client } = loaded;
-const pipe = transport(loaded);
-await client.connect(pipe);
+const { client, ...transports } = load();
+const transport = connect(transports);
+await client.connect(transport);
 const { tools } = await client.listTools();
 const called = await client.callTool({ name: tool, arguments: JSON.parse(args) });
-const revision = client.getNegotiatedProtocolVersion?.() ?? pipe.protocolVersion ?? null;
+// The older client says what was agreed on only where there are headers to put it in.
+const revision = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? null;
 console.log(
     JSON.stringify({
         client: `javascript-${which}`,
+        era: (revision ?? '') >= '2026-07-28' ? 'modern' : 'legacy',
         revision,
         tools: tools.map((tool) => tool.name),
         isError: called.isError ?? false,

@@ -3,8 +3,8 @@
     mcp_python.py ERA TOOL ARGUMENTS (URL | COMMAND [ARGUMENT...])
 
 ERA is `auto` (the client's default), `legacy` (initialize) or a revision such as `2026-07-28`. ARGUMENTS is a JSON object.
-A bearer token for a URL is taken from FERRATA_TEST_TOKEN. Prints one line of JSON; its members are described in
-`mcp_javascript.mjs`. Exits with 1 when the protocol, not the tool, fails.
+A bearer token for a URL is taken from FERRATA_TEST_TOKEN. Prints one line of JSON, as `mcp_javascript.mjs` does. Exits
+with 1 when the protocol, not the tool, fails.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ async def main(era, tool, arguments, *target):
         called = await client.call_tool(tool, json.loads(arguments))
         return {
             "client": "python-mcp",
+            "era": "modern" if client.protocol_version >= "2026-07-28" else "legacy",
             "revision": client.protocol_version,
             "tools": [tool.name for tool in listed.tools],
             "isError": called.is_error,

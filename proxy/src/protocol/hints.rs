@@ -14,8 +14,8 @@ use super::jsonrpc;
 use crate::call::{Caller, ToolCall};
 use crate::telemetry::TraceContext;
 
-/// Longest workflow id and idempotency key: room for a UUID with a prefix, and for a trace id.
-pub const MAX_TOKEN_CHARS: usize = 255;
+/// Longest workflow id and idempotency key: what the common systems take as such a key.
+pub const MAX_TOKEN_BYTES: usize = 255;
 
 const TIMEOUT_HEADER: &str = "ferrata-timeout-ms";
 const WORKFLOW_HEADER: &str = "ferrata-workflow";
@@ -97,10 +97,10 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
 }
 
 fn checked_token(text: &str, name: &str) -> Result<String, String> {
-    let fits =
-        !text.is_empty() && text.chars().nth(MAX_TOKEN_CHARS).is_none() && !text.contains(char::is_control);
-    fits.then(|| text.to_owned())
-        .ok_or_else(|| format!("The hint that {name} stands for must be 1 to {MAX_TOKEN_CHARS} characters."))
+    let fits = (1..=MAX_TOKEN_BYTES).contains(&text.len()) && !text.contains(char::is_control);
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        format!("The hint that {name} stands for must be 1 to {MAX_TOKEN_BYTES} bytes of text.")
+    })
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
         ] {
             read(meta, &[]).unwrap_err();
         }
-        let long = "x".repeat(MAX_TOKEN_CHARS + 1);
+        let long = "x".repeat(MAX_TOKEN_BYTES + 1);
         read("{}", &[(IDEMPOTENCY_HEADER, &long)]).unwrap_err();
         assert!(read(r#"{"traceparent":5}"#, &[]).is_ok());
     }

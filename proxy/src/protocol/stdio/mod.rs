@@ -89,6 +89,7 @@ fn stopped_reading() -> io::Error {
 async fn write<W: AsyncWrite + Unpin>(writer: W, mut unread: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
     let mut writer = BufWriter::new(writer);
     while let Some(mut message) = unread.recv().await {
+        join_lines(&mut message);
         message.push(b'\n');
         writer.write_all(&message).await?;
         if unread.is_empty() {
@@ -96,4 +97,12 @@ async fn write<W: AsyncWrite + Unpin>(writer: W, mut unread: mpsc::Receiver<Vec<
         }
     }
     writer.shutdown().await
+}
+
+/// A result is passed on as its connector wrote it, perhaps over several lines. Between the tokens of JSON, and only there,
+/// a line may end: a blank does as well.
+fn join_lines(message: &mut [u8]) {
+    for byte in message.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
 }
