@@ -73,6 +73,8 @@ impl TokenEndpoint {
     fn identify(&self, login: &Login, form: Form) -> (Form, Option<Parts>) {
         let (id, secret) = (client_id(login), login.secret("client_secret"));
         match self.client {
+            // A signed assertion says who the client is (RFC 7523, 2.1): there is no secret to send.
+            _ if login.kind() == "jwt-bearer" => (form, None),
             ClientAuth::None => (form, None),
             ClientAuth::Body => (form.field("client_id", id).field("client_secret", secret), None),
             ClientAuth::Basic => (form, Some(Parts::basic(id, secret))),

@@ -81,7 +81,8 @@ impl Egress {
         for (name, material) in &mut exchange.materials {
             let missing = || Fault::internal(format!("the credential `{name}` is gone"));
             let credential = self.credentials.get(name).ok_or_else(missing)?;
-            *material = self.credentials.renew(credential, material.version, scope.deadline).await?;
+            let newer = self.credentials.renew(credential, material.version, scope.deadline).await;
+            *material = newer.map_err(|fault| fault.with_outcome(Outcome::Rejected))?;
         }
         exchange.renewed = true;
         let Some(Upstream::Http(upstream)) = self.upstreams.get(&exchange.request.upstream) else {
