@@ -71,7 +71,7 @@ fn file_name(package: &str) -> String {
 /// The folder with the components of these packages.
 fn components(packages: &[&str]) -> Result<PathBuf> {
     add_guest_target()?;
-    let mut arguments = vec!["build", "--release", "--target", GUEST_TARGET];
+    let mut arguments = vec!["build", "--profile", "component", "--target", GUEST_TARGET];
     arguments.extend(packages.iter().flat_map(|name| ["--package", name]));
     let built = cargo(&arguments)?;
     let files = built.iter().filter_map(|artifact| artifact["filenames"][0].as_str());
