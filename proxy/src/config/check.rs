@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Auth, Config, Connector, Credential, CredentialKind, Field, Upstream};
+use super::{Auth, Config, Connector, Credential, CredentialKind, Field, Sandbox, Upstream};
+use crate::connector::MAX_MEMORY_BYTES;
 use crate::credential::Position;
 use crate::egress::base::{BaseUrl, SqlUrl};
 
@@ -18,6 +19,7 @@ pub fn mistakes(config: &Config) -> Vec<(String, String)> {
     {
         found.not_yet("/state", "only `memory` is built");
     }
+    sandbox("/sandbox", &config.sandbox, &mut found);
     for (name, connector) in &config.connectors {
         connector_name(name, &mut found);
         self::connector(&format!("/connectors/{name}"), connector, &mut found);
@@ -62,6 +64,15 @@ fn agent(config: &Config, found: &mut Found) {
     }
 }
 
+fn sandbox(at: &str, sandbox: &Sandbox, found: &mut Found) {
+    if sandbox.memory.0 > MAX_MEMORY_BYTES {
+        found.add(format!("{at}/memory"), format!("a sandbox has at most {} MiB", MAX_MEMORY_BYTES >> 20));
+    }
+    if sandbox.cpu.0.is_zero() {
+        found.add(format!("{at}/cpu"), "no time is no call");
+    }
+}
+
 /// The first underscore of a tool's name divides connector and tool.
 fn connector_name(name: &str, found: &mut Found) {
     let valid = (1..=32).contains(&name.len())
@@ -84,6 +95,9 @@ fn connector(at: &str, connector: &Connector, found: &mut Found) {
         if value.is_some() {
             found.not_yet(format!("{at}/{member}"), "this section is not built");
         }
+    }
+    if let Some(bounds) = &connector.sandbox {
+        sandbox(&format!("{at}/sandbox"), bounds, found);
     }
     for (name, upstream) in &connector.upstreams {
         self::upstream(&format!("{at}/upstreams/{name}"), upstream, found);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::bounds::EPOCH;
+use super::bounds::{EPOCH, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use super::host::{self, Guest};
 
 /// Sandboxes in the process at once, over all connectors. Each reserves addresses, not memory.
@@ -17,12 +17,6 @@ const MAX_SANDBOXES: u32 = 512;
 const MAX_CORE_INSTANCES: u32 = 4 * MAX_SANDBOXES;
 const MAX_MEMORIES: u32 = MAX_SANDBOXES;
 const MAX_TABLES: u32 = 2 * MAX_SANDBOXES;
-
-/// Largest linear memory that an operator can grant.
-const MAX_MEMORY_BYTES: usize = 1 << 30;
-
-/// Elements of one table: what the store's limiter allows.
-const TABLE_ELEMENTS: usize = 20_000;
 
 /// Memory and stack of a used slot that stay resident and are wiped rather than unmapped. Measured to halve the cost of a
 /// fresh sandbox.
@@ -60,7 +54,7 @@ fn config() -> Config {
         .total_tables(MAX_TABLES)
         .total_stacks(MAX_SANDBOXES)
         .max_memory_size(MAX_MEMORY_BYTES)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT)

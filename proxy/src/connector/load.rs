@@ -107,7 +107,7 @@ async fn list_tools(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::tools:
         let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
         let listed = guest.call_list_tools(&mut sandbox.store).await?;
         let run: &Run = &sandbox.store.data().run;
-        Ok(listed.map_err(|fault| run.from_guest(fault)))
+        Ok(listed.map_err(|fault| run.host_view(fault)))
     });
     listed.await.and_then(|tools| tools).map_err(|fault| format!("it could not list its tools: {fault}"))
 }

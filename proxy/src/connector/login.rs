@@ -42,7 +42,7 @@ impl GuestLogin {
             let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
             let answer = guest.call_authenticate(&mut sandbox.store, &credential.name, &grant).await?;
             let run: &Run = &sandbox.store.data().run;
-            Ok(answer.map_err(|fault| as_login_fault(run.from_guest(fault), credential)))
+            Ok(answer.map_err(|fault| as_login_fault(run.host_view(fault), credential)))
         });
         accept(session.await??, &scope, &sandboxes)
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-pub use bounds::Bounds;
+pub use bounds::{Bounds, MAX_MEMORY_BYTES};
 pub use compiled::CompiledCache;
 pub use engine::Engine;
 pub use load::{compile, load};
@@ -83,7 +83,7 @@ impl Connector {
             let mut answers = guest.call_call(&mut sandbox.store, &tool.name, &[invocation]).await?;
             let run = &sandbox.store.data().run;
             Ok(match (answers.pop(), answers.is_empty()) {
-                (Some(answer), true) => answer.map_err(|fault| run.from_guest(fault)),
+                (Some(answer), true) => answer.map_err(|fault| run.host_view(fault)),
                 (answer, _) => {
                     let count = answers.len() + usize::from(answer.is_some());
                     let message = format!("The connector `{}` gave {count} answers to 1 call.", self.name);

@@ -13,7 +13,7 @@ use crate::fault::{Fault, FaultKind};
 
 /// A system that a connector may reach.
 pub enum Upstream {
-    Http(Http),
+    Http(Box<Http>),
     Sql(SqlUpstream),
 }
 
@@ -71,7 +71,7 @@ impl Upstreams {
             let made = if upstream.is_sql() {
                 sql_upstream(name, upstream, credentials).map(Upstream::Sql)
             } else {
-                Http::new(name, upstream).map(Upstream::Http)
+                Http::new(name, upstream).map(|http| Upstream::Http(Box::new(http)))
             };
             made.map(|u| (name.clone(), u)).map_err(|e| format!("upstream `{name}`: {e}"))
         };

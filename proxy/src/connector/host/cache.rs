@@ -90,7 +90,7 @@ impl cache::Host for Guest {
     ) -> wasmtime::Result<Result<(), types::Fault>> {
         let ttl = Duration::from_millis(ttl_ms);
         let put = self.run.runtime.cache.put(&self.run.scope.caller, key, value, ttl);
-        Ok(put.map_err(|fault| self.run.to_guest(fault)))
+        Ok(put.map_err(|fault| self.run.guest_view(fault)))
     }
 }
 

@@ -17,13 +17,13 @@ pub struct FaultTickets(Vec<Fault>);
 /// Converts faults for a guest and from a guest.
 pub trait Tickets {
     /// As the guest sees it.
-    fn to_guest(&mut self, fault: Fault) -> types::Fault;
+    fn guest_view(&mut self, fault: Fault) -> types::Fault;
     /// As the host reports it: its own record for a ticket, else what the guest may say.
-    fn from_guest(&self, fault: types::Fault) -> Fault;
+    fn host_view(&self, fault: types::Fault) -> Fault;
 }
 
 impl Tickets for Run {
-    fn to_guest(&mut self, fault: Fault) -> types::Fault {
+    fn guest_view(&mut self, fault: Fault) -> types::Fault {
         let tickets = &mut self.tickets.0;
         let wire = types::Fault {
             kind: to_wire(fault.kind),
@@ -41,7 +41,7 @@ impl Tickets for Run {
         wire
     }
 
-    fn from_guest(&self, fault: types::Fault) -> Fault {
+    fn host_view(&self, fault: types::Fault) -> Fault {
         let ticket = fault.ticket.and_then(|t| usize::try_from(t).ok());
         if let Some(own) = ticket.and_then(|t| self.tickets.0.get(t)) {
             return own.clone();

@@ -1,6 +1,5 @@
 //! `http`: requests into `egress`, answers out of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -25,14 +24,14 @@ impl Guest {
     fn keep(&mut self, sent: Result<Exchange, Fault>) -> wasmtime::Result<Sent> {
         Ok(match sent {
             Ok(exchange) => Ok(self.table.push(exchange)?),
-            Err(fault) => Err(self.run.to_guest(fault)),
+            Err(fault) => Err(self.run.guest_view(fault)),
         })
     }
 }
 
 impl http::Host for Guest {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Sent> {
-        let sent = match self.run.runtime.park() {
+        let sent = match self.run.park() {
             Ok(_parked) => self.run.runtime.egress.send(&self.run.scope, native(request)).await,
             Err(fault) => Err(fault),
         };
@@ -42,10 +41,10 @@ impl http::Host for Guest {
     async fn send_all(&mut self, requests: Vec<http::Request>) -> wasmtime::Result<Vec<Sent>> {
         if requests.len() > MAX_PARALLEL {
             let why = format!("{} requests at once; at most {MAX_PARALLEL}", requests.len());
-            let fault = self.run.to_guest(Refusal::new("send-all", why).into_fault());
-            return Ok(requests.iter().map(|_| Err(fault.clone())).collect());
+            let fault = Refusal::new("send-all", why).into_fault();
+            return requests.iter().map(|_| self.keep(Err(fault.clone()))).collect();
         }
-        let sent: Vec<_> = match self.run.runtime.park() {
+        let sent: Vec<_> = match self.run.park() {
             Ok(_parked) => {
                 let (egress, scope) = (&self.run.runtime.egress, &self.run.scope);
                 join_all(requests.into_iter().map(|r| egress.send(scope, native(r)))).await
@@ -83,7 +82,7 @@ impl http::HostExchange for Guest {
             http::Place::Header(name) => Place::Header(name),
         };
         let captured = self.table.get_mut(&this)?.capture(&place, &self.run.scope);
-        Ok(captured.map_err(|fault| self.run.to_guest(fault)))
+        Ok(captured.map_err(|fault| self.run.guest_view(fault)))
     }
 
     async fn settle(
@@ -91,16 +90,15 @@ impl http::HostExchange for Guest {
         this: Resource<Exchange>,
         verdict: http::Verdict,
     ) -> wasmtime::Result<Result<http::Directive, types::Fault>> {
-        let runtime = Arc::clone(&self.run.runtime);
         let exchange = self.table.get_mut(&this)?;
-        let settled = match runtime.park() {
-            Ok(_parked) => runtime.egress.settle(&self.run.scope, exchange, meaning(verdict)).await,
+        let settled = match self.run.park() {
+            Ok(_parked) => self.run.runtime.egress.settle(&self.run.scope, exchange, meaning(verdict)).await,
             Err(fault) => Err(fault),
         };
         Ok(match settled {
             Ok(Directive::Accepted) => Ok(http::Directive::Accepted),
             Ok(Directive::SentAgain) => Ok(http::Directive::SentAgain),
-            Err(fault) => Err(self.run.to_guest(fault)),
+            Err(fault) => Err(self.run.guest_view(fault)),
         })
     }
 

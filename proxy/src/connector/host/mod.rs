@@ -21,7 +21,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use super::bindings;
 use super::bounds::{Bounds, MemoryLimit};
 use crate::egress::Egress;
-use crate::egress::scope::Scope;
+use crate::egress::scope::{Purpose, Scope};
 use crate::fault::{Fault, FaultKind};
 pub use cache::GuestCache;
 pub use fault::{FaultTickets, Tickets};
@@ -31,6 +31,9 @@ const MAX_HANDLES: usize = 256;
 
 /// How much of what a guest writes to standard error is kept, for the log line that follows a trap.
 const STDERR_BYTES: usize = 4 << 10;
+
+/// What a call is told to wait when too many wait already; nobody knows how long those will.
+const RETRY_WHEN_PARKED: Duration = Duration::from_secs(1);
 
 /// What all sandboxes of one connector share.
 pub struct Runtime {
@@ -42,16 +45,6 @@ pub struct Runtime {
     pub bounds: Bounds,
     /// Guests that may wait in an import at once.
     pub parked: Semaphore,
-}
-
-impl Runtime {
-    /// A place among the guests that wait; a full house refuses, so that waiting guests never take every sandbox.
-    fn park(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        self.parked.try_acquire().map_err(|_| {
-            let message = format!("Too many calls of `{}` are waiting for its system.", self.connector);
-            Fault::new(FaultKind::Overloaded, message).with_retry_after(Duration::from_secs(1))
-        })
-    }
 }
 
 /// One run of a guest.
@@ -67,6 +60,19 @@ impl Run {
     pub fn new(runtime: Arc<Runtime>, scope: Arc<Scope>) -> Self {
         let log_budget = runtime.bounds.log;
         Self { runtime, scope, tickets: FaultTickets::default(), log_budget }
+    }
+
+    /// A place among the guests that wait; a full house refuses, so that waiting guests never take every sandbox. A login needs none: the
+    /// calls that wait for it have them.
+    fn park(&self) -> Result<Option<SemaphorePermit<'_>>, Fault> {
+        if matches!(self.scope.purpose, Purpose::Login { .. }) {
+            return Ok(None);
+        }
+        self.runtime.parked.try_acquire().map(Some).map_err(|_| {
+            let message =
+                format!("Too many calls of `{}` are waiting for its system.", self.runtime.connector);
+            Fault::new(FaultKind::Overloaded, message).with_retry_after(RETRY_WHEN_PARKED)
+        })
     }
 }
 

@@ -19,7 +19,7 @@ impl secrets::Host for Guest {
         claims: String,
     ) -> wasmtime::Result<Result<String, types::Fault>> {
         let signed = self.run.sign_assertion(&secret, &claims);
-        Ok(signed.map_err(|fault| self.run.to_guest(fault)))
+        Ok(signed.map_err(|fault| self.run.guest_view(fault)))
     }
 
     async fn sign_hmac(
@@ -32,7 +32,7 @@ impl secrets::Host for Guest {
             Ok(key) => digest(hash, &key, &message),
             Err(fault) => Err(fault),
         };
-        Ok(signed.map_err(|fault| self.run.to_guest(fault)))
+        Ok(signed.map_err(|fault| self.run.guest_view(fault)))
     }
 }
 

@@ -13,12 +13,12 @@ use crate::fault::Fault;
 impl sql::Host for Guest {
     async fn query(&mut self, request: sql::Request) -> wasmtime::Result<Result<sql::Rows, types::Fault>> {
         let rows = self.run.statement(request, SqlUpstream::query).await;
-        Ok(rows.map(to_guest).map_err(|fault| self.run.to_guest(fault)))
+        Ok(rows.map(to_guest).map_err(|fault| self.run.guest_view(fault)))
     }
 
     async fn explain(&mut self, request: sql::Request) -> wasmtime::Result<Result<String, types::Fault>> {
         let plan = self.run.statement(request, SqlUpstream::explain).await;
-        Ok(plan.map_err(|fault| self.run.to_guest(fault)))
+        Ok(plan.map_err(|fault| self.run.guest_view(fault)))
     }
 }
 
@@ -30,7 +30,7 @@ impl Run {
         how: impl AsyncFnOnce(&SqlUpstream, Query, crate::call::Deadline) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         let runtime = &self.runtime;
-        let _parked = runtime.park()?;
+        let _parked = self.park()?;
         let asked = effect(request.effect);
         let effect = runtime
             .egress
