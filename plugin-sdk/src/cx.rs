@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::host;
 use crate::operation::Operation;
-use crate::request::{self, Request};
+use crate::request::Request;
 use crate::response::Response;
+use crate::settle;
 use crate::sql::Query;
 use crate::verdict::Classify;
 use crate::{Fault, Secret};
@@ -38,7 +39,7 @@ impl<S> Cx<S> {
 
     /// Sends several requests at once, [`MAX_PARALLEL`](crate::MAX_PARALLEL) at a time; the answers come in their order.
     pub fn send_all(&self, requests: Vec<Request>) -> Vec<Result<Response, Fault>> {
-        request::send_all(requests)
+        settle::send_all(requests)
     }
 
     /// A statement for an upstream of kind `sql`; `$1`, `$2` … are its parameters.

@@ -11,8 +11,9 @@ use crate::bindings::base::ferrata::connector::http as wire;
 use crate::fault::Fault;
 use crate::operation::{Effect, Operation};
 use crate::response::Response;
-use crate::secret::{Form, Parts, Secret, secret};
-use crate::verdict::{Classify, Verdict};
+use crate::secret::{Form, Parts, secret};
+use crate::settle::Settling;
+use crate::verdict::Classify;
 use crate::{host, json_body};
 
 /// A request of one operation. [`Cx::request`](crate::Cx::request) makes one.
@@ -158,14 +159,14 @@ impl Request {
     /// Sends it and settles: as long as the host sends again, the new answer is classified anew.
     ///
     /// # Errors
-    /// The fault of a verdict [`Rejected`](Verdict::Rejected); the host's fault for everything that ended the exchange; a mistake
-    /// made while building. What is returned is therefore an answer that was classified as [`Ok`](Verdict::Ok).
+    /// The fault of a verdict [`Rejected`](crate::Verdict::Rejected); the host's fault for everything that ended the exchange; a mistake
+    /// made while building. What is returned is therefore an answer that was classified as [`Ok`](crate::Verdict::Ok).
     pub fn send(self) -> Result<Response, Fault> {
         let (request, settling) = self.finish()?;
         settling.settle(host::send(request)?)
     }
 
-    fn finish(self) -> Result<(wire::Request, Settling), Fault> {
+    pub(crate) fn finish(self) -> Result<(wire::Request, Settling), Fault> {
         if let Some(fault) = self.mistake {
             return Err(fault);
         }
@@ -188,7 +189,7 @@ impl Request {
             body: self.body,
             options: None,
         };
-        Ok((request, Settling { classify: self.classify, captures: self.captures }))
+        Ok((request, Settling::new(self.classify, self.captures)))
     }
 
     fn fill(mut self, place: &str, value: &str) -> Self {
@@ -204,72 +205,6 @@ impl Request {
         self.mistake.get_or_insert(fault);
         self
     }
-}
-
-/// Sends several requests at once; the answers come in their order. More than [`MAX_PARALLEL`] are sent in several rounds.
-pub(crate) fn send_all(requests: Vec<Request>) -> Vec<Result<Response, Fault>> {
-    let mut answers = Vec::with_capacity(requests.len());
-    let mut requests = requests.into_iter().peekable();
-    while requests.peek().is_some() {
-        answers.extend(send_round(requests.by_ref().take(MAX_PARALLEL).collect()));
-    }
-    answers
-}
-
-/// How many requests the host sends at once.
-pub const MAX_PARALLEL: usize = 16;
-
-fn send_round(requests: Vec<Request>) -> Vec<Result<Response, Fault>> {
-    let mut sent = Vec::with_capacity(requests.len());
-    let prepared: Vec<Result<Settling, Fault>> = requests
-        .into_iter()
-        .map(|request| {
-            let (request, settling) = request.finish()?;
-            sent.push(request);
-            Ok(settling)
-        })
-        .collect();
-    let mut exchanges = host::send_all(sent).into_iter();
-    let mut next = || exchanges.next().unwrap_or_else(|| Err(Fault::broken("The host left out an answer.")));
-    prepared.into_iter().map(|settling| settling?.settle(next()?)).collect()
-}
-
-/// What remains to be done with an answer.
-struct Settling {
-    classify: Classify,
-    captures: Vec<(&'static str, wire::Place)>,
-}
-
-impl Settling {
-    fn settle(&self, mut exchange: host::Exchange) -> Result<Response, Fault> {
-        loop {
-            let captured = self.capture(&exchange)?;
-            let response = Response::new(exchange, captured);
-            let verdict = (self.classify)(&response);
-            match (response.settle(&verdict.to_wire())?, verdict) {
-                (wire::Directive::SentAgain, _) => exchange = response.into_exchange(),
-                (wire::Directive::Accepted, Verdict::Ok) => return Ok(response),
-                (wire::Directive::Accepted, Verdict::Rejected(fault)) => return Err(fault),
-                (wire::Directive::Accepted, _) => return Err(unfinished(&response)),
-            }
-        }
-    }
-
-    fn capture(&self, exchange: &host::Exchange) -> Result<Vec<(&'static str, Secret)>, Fault> {
-        let mut captured = Vec::new();
-        for (field, place) in &self.captures {
-            captured.extend(exchange.capture(place)?.map(|name| (*field, Secret(name))));
-        }
-        Ok(captured)
-    }
-}
-
-/// The host ends a throttled, unauthenticated or transient exchange with a fault of its own. Should it not, the answer is still
-/// none that a tool may read.
-fn unfinished(response: &Response) -> Fault {
-    let status = response.status();
-    Fault::rejected(format!("The system did not do what was asked (HTTP status {status})."))
-        .with_code(status.to_string())
 }
 
 fn with_accept(mut headers: Vec<wire::Header>) -> Vec<wire::Header> {

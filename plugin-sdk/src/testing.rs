@@ -33,9 +33,11 @@
 //! ```
 
 mod check;
+mod exchange;
 mod expect;
 mod harness;
 mod script;
+mod written;
 
 pub use check::check;
 pub use expect::{Answer, Expect, ExpectSql, Expectation, delete, get, patch, post, put, request, sql};

@@ -24,6 +24,7 @@ pub(crate) struct ListSchemas {
 #[data]
 pub(crate) struct SchemaInfo {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
     /// How many tables it has.
     tables: u64,
@@ -85,9 +86,11 @@ pub(crate) struct Object {
     /// A function's name comes with its arguments.
     name: String,
     kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
-    /// About how many rows it has; null if that is not known.
-    estimated_rows: Option<f64>,
+    /// About how many rows it has, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_rows: Option<u64>,
     /// Whether this credential may read it, or call it if it is a function.
     readable: bool,
 }
@@ -109,7 +112,7 @@ pub(crate) fn list_objects(cx: &Cx<NoSettings>, input: ListObjects) -> Result<Pa
 }
 
 #[answer]
-pub(crate) struct Row(Option<String>, Option<Kind>, Option<String>, Option<f64>, Option<bool>);
+pub(crate) struct Row(Option<String>, Option<Kind>, Option<String>, Option<u64>, Option<bool>);
 
 impl Row {
     fn into_object(self) -> Option<Object> {
@@ -148,9 +151,11 @@ pub(crate) struct DescribeTable {
 #[data]
 pub(crate) struct Table {
     kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
-    /// About how many rows it has; null if that is not known.
-    estimated_rows: Option<f64>,
+    /// About how many rows it has, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_rows: Option<u64>,
     /// Whether this credential may read it.
     readable: bool,
     /// Whether policies hide rows: what can be seen may not be everything.
@@ -172,11 +177,14 @@ pub(crate) struct TableColumn {
     type_name: String,
     nullable: bool,
     /// The expression of the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     default: Option<String>,
     /// Whether the database makes the value.
     generated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
     /// All values of an enum.
+    #[serde(skip_serializing_if = "Option::is_none")]
     values: Option<Vec<String>>,
 }
 
@@ -185,7 +193,7 @@ pub(crate) struct TableColumn {
 pub(crate) struct TableRow {
     kind: Kind,
     comment: Option<String>,
-    estimated_rows: Option<f64>,
+    estimated_rows: Option<u64>,
     readable: bool,
     row_security: bool,
     columns: Option<Vec<TableColumn>>,

@@ -5,7 +5,7 @@ LEFT JOIN LATERAL (
            CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized_view' WHEN 'f' THEN 'foreign_table'
                           WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
            obj_description(c.oid, 'pg_class') AS comment,
-           CASE WHEN c.relkind IN ('r', 'p', 'm') AND c.reltuples >= 0 THEN c.reltuples::float8 END AS estimated_rows,
+           CASE WHEN c.relkind IN ('r', 'p', 'm') AND c.reltuples >= 0 THEN c.reltuples::int8 END AS estimated_rows,
            has_table_privilege(c.oid, 'SELECT') AS readable
     FROM pg_class c
     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT c.relispartition

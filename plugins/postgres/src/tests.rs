@@ -123,7 +123,7 @@ const OBJECT: [(&str, &str); 5] = [
     ("name", "text"),
     ("kind", "text"),
     ("comment", "text"),
-    ("estimated_rows", "float8"),
+    ("estimated_rows", "int8"),
     ("readable", "bool"),
 ];
 
@@ -143,7 +143,7 @@ fn an_empty_schema_is_not_an_unknown_one() {
 fn objects_can_be_narrowed_to_a_kind() {
     let mut db = Harness::new(connector());
     let list = sql("catalog").parameters(&[json!("shop"), json!("materialized_view"), Value::Null]);
-    db.expect(list.rows(&OBJECT, json!([["daily_sales", "materialized_view", null, 365.0, true]])));
+    db.expect(list.rows(&OBJECT, json!([["daily_sales", "materialized_view", null, 365, true]])));
     let page = db.call("list_objects", json!({ "schema": "shop", "kind": "materialized_view" })).unwrap();
     assert_eq!(page["items"][0]["name"], "daily_sales");
 }
@@ -155,7 +155,7 @@ fn a_table_is_described() {
     let lists = ["columns", "constraints", "referenced_by", "indexes"].map(|name| (name, "json"));
     let column = json!({ "name": "state", "type": "shop.state", "nullable": false, "default": null, "generated": false,
         "comment": null, "values": ["open", "paid"] });
-    let row = json!(["table", null, 120.0, true, false, [column], ["PRIMARY KEY (id)"], null, null]);
+    let row = json!(["table", null, 120, true, false, [column], ["PRIMARY KEY (id)"], null, null]);
     let mut db = Harness::new(connector());
     let statement = sql("catalog").containing("pg_attribute").parameters(&[json!("shop"), json!("orders")]);
     db.expect(statement.rows(&[columns.as_slice(), &lists].concat(), json!([row])));

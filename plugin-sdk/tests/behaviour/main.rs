@@ -1,0 +1,8 @@
+//! What an author can rely on, seen from a crate that uses the SDK as a connector does.
+
+mod batches;
+mod exchanges;
+mod lists;
+mod loading;
+mod logins;
+mod secrets;
