@@ -14,7 +14,7 @@ use crate::config::Auth;
 use crate::gate::{AccessRules, Authenticator, Catalog, Slot};
 use crate::server::{DrainTrigger, drain};
 
-fn gate(auth: &Auth) -> Arc<Gate> {
+pub(super) fn gate(auth: &Auth) -> Arc<Gate> {
     let slots = BTreeMap::from([("crm".to_owned(), Slot::Broken("it is a test".to_owned()))]);
     let catalog = Catalog::new(slots, Arc::new(AccessRules::new(None).unwrap()));
     Arc::new(Gate::new(Authenticator::new(auth).unwrap(), catalog, Duration::from_secs(5)))

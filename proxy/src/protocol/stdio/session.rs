@@ -224,3 +224,68 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::config::Auth;
+
+    fn session() -> (Session, mpsc::Receiver<Vec<u8>>) {
+        let (out, unread) = mpsc::channel(8);
+        let gate = crate::protocol::tests::gate(&Auth::None);
+        (Session::new(gate, Caller::anonymous(), out, Duration::ZERO), unread)
+    }
+
+    fn id(text: &str) -> Box<Id> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    fn cancelled(id: &Id) -> Vec<u8> {
+        let params = json!({"requestId": id});
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+            .to_string()
+            .into_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_call_is_dropped_and_not_answered() {
+        let (mut session, mut unread) = session();
+        let (held, dropped) = oneshot::channel::<()>();
+        session
+            .start(&id("\"a\""), async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            })
+            .await;
+        session.handle(cancelled(&id("\"b\""))).await;
+        assert_eq!(session.running.len(), 1);
+        session.handle(cancelled(&id("\"a\""))).await;
+        dropped.await.unwrap_err();
+        assert!(session.running.is_empty() && unread.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn an_id_is_used_once_at_a_time_and_the_number_of_calls_is_bounded() {
+        let (mut session, mut unread) = session();
+        for number in 0..MAX_RUNNING {
+            session.start(&id(&number.to_string()), std::future::pending()).await;
+        }
+        session.start(&id("0"), async {}).await;
+        assert!(String::from_utf8(unread.recv().await.unwrap()).unwrap().contains("under way"));
+        let call = json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "crm_x"}});
+        session.handle(call.to_string().into_bytes()).await;
+        assert!(String::from_utf8(unread.recv().await.unwrap()).unwrap().contains("overloaded"));
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_task_fails_is_answered_all_the_same() {
+        let (mut session, mut unread) = session();
+        session.start(&id("9"), async { panic!("as the test wants it") }).await;
+        let ended = session.tasks.join_next_with_id().await.unwrap();
+        session.note_end(ended).await;
+        assert!(unread.recv().await.unwrap().starts_with(br#"{"jsonrpc":"2.0","id":9,"error""#));
+    }
+}
