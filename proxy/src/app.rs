@@ -1,18 +1,17 @@
 //! Puts the rooms together: from a configuration to something that serves, and back to nothing.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
-use crate::config::{Auth, Config};
-use crate::connector::{self, Bounds, CompiledCache, Engine};
-use crate::gate::{AccessRules, Authenticator, Catalog, Gate, Slot};
+use crate::config::{self, Auth, Config};
+use crate::connector::{CompiledCache, Engine};
+use crate::gate::{Authenticator, Gate};
 use crate::protocol::{Endpoint, Settings};
+use crate::reload::{Connectors, Reloader};
 use crate::server::{self, Drain, Limits};
 
 /// Why the process cannot go on; a sentence for the operator.
@@ -55,54 +54,36 @@ fn default_cache_folder() -> Option<PathBuf> {
     base.filter(|b| b.is_absolute()).map(|b| b.join("ferrata").join("components"))
 }
 
-/// Loads every connector, each on its own: one that does not load never stops the others.
-pub async fn load_connectors(
+/// The connectors of a configuration, loaded, and the gate over them.
+pub async fn gate(
     config: &Config,
-    engine: &Engine,
-    cache: &CompiledCache,
-) -> BTreeMap<String, Slot> {
-    let load = config.connectors.iter().map(|(name, connector)| async move {
-        let bounds = Bounds::from(connector.sandbox.as_ref().unwrap_or(&config.sandbox));
-        let slot = match connector::load(engine, cache, name, connector, bounds).await {
-            Ok(loaded) => {
-                let (version, tools) = (&loaded.manifest.version, loaded.tools.len());
-                tracing::info!(connector = %name, component = %loaded.manifest.name, %version, tools, "connector loaded");
-                Slot::Ready(Arc::new(loaded))
-            }
-            Err(reason) => {
-                tracing::error!(connector = %name, %reason, "connector not loaded; its tools are unavailable");
-                Slot::Broken(reason)
-            }
-        };
-        (name.clone(), slot)
-    });
-    join_all(load).await.into_iter().collect()
-}
-
-/// The gate over loaded connectors.
-pub fn gate(config: &Config, auth: &Auth, slots: BTreeMap<String, Slot>) -> Result<Arc<Gate>, AppError> {
+    auth: &Auth,
+    cache: Option<&Path>,
+) -> Result<(Arc<Gate>, Connectors), AppError> {
+    let (engine, cache) = engine(cache)?;
+    let mut connectors = Connectors::new(engine, cache);
+    connectors.follow(config).await;
     let auth = Authenticator::new(auth).map_err(AppError::Config)?;
-    let access = AccessRules::new(config.access.as_ref()).map_err(AppError::Config)?;
-    let catalog = Catalog::new(slots, Arc::new(access));
-    Ok(Arc::new(Gate::new(auth, catalog, config.defaults.deadline.0)))
+    let catalog = connectors.catalog(config).map_err(AppError::Config)?;
+    Ok((Arc::new(Gate::new(auth, catalog)), connectors))
 }
 
-/// Serves until the drain begins and everything in flight has ended. `ready_file`, if given, is written once agents can connect: a JSON object
+/// Serves what the file at `path` says until the drain begins and everything in flight has ended. `ready_file`, if given, is written once agents can connect: a JSON object
 /// with the addresses that were bound.
 pub async fn run(
-    config: Config,
+    path: &Path,
     cache: Option<&Path>,
     ready_file: Option<&Path>,
     drain: Drain,
 ) -> Result<(), AppError> {
+    let config = config::load(path).map_err(AppError::config)?;
     let metrics = admin::install_metrics().map_err(AppError::internal)?;
     let readiness = Readiness::default();
     let agent = bind(config.agent.listen).await?;
     let agent_address = agent.local_addr().map_err(AppError::internal)?;
     let admin = admin::start(&config.admin, metrics, readiness.clone(), drain.clone()).await?;
 
-    let (engine, cache) = engine(cache)?;
-    let gate = gate(&config, &config.agent.auth, load_connectors(&config, &engine, &cache).await)?;
+    let (gate, connectors) = gate(&config, &config.agent.auth, cache).await?;
     readiness.ready(Arc::clone(&gate));
     if let Some(path) = ready_file {
         announce(path, agent_address, &admin)?;
@@ -115,14 +96,17 @@ pub async fn run(
         origins: config.agent.origins.clone(),
         ..Settings::default()
     };
-    let endpoint = Arc::new(Endpoint::new(gate, settings, agent_address, drain.clone()));
+    let endpoint = Arc::new(Endpoint::new(Arc::clone(&gate), settings, agent_address, drain.clone()));
     let handler = move |request| {
         let endpoint = Arc::clone(&endpoint);
         async move { endpoint.handle(request).await }
     };
+    let reloader = Reloader::new(path.to_owned(), config.clone(), connectors, gate);
+    let reloading = tokio::spawn(reloader.run(drain.clone()));
     let limits = Limits { connections: config.agent.max_connections, drain: config.agent.drain.0 };
     let drained = server::serve(agent, handler, limits, drain).await;
     readiness.gone();
+    reloading.abort();
     admin.stop().await;
     tracing::info!(cut = drained.cut, "drained");
     Ok(())

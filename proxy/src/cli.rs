@@ -160,8 +160,7 @@ pub async fn execute(arguments: Arguments) -> u8 {
 type Done = Result<u8, AppError>;
 
 async fn run(common: &Common, ready_file: Option<&Path>) -> Done {
-    let config = load(common)?;
-    app::run(config, common.cache.cache.as_deref(), ready_file, drain_on_signal()?).await?;
+    app::run(&common.config, common.cache.cache.as_deref(), ready_file, drain_on_signal()?).await?;
     Ok(exit::OK)
 }
 
@@ -183,7 +182,7 @@ async fn check(common: &Common) -> Done {
     let mut wrong = 0;
     for (name, slot) in catalog.slots() {
         match slot {
-            Slot::Ready(connector) => {
+            Slot::Ready { connector, .. } => {
                 println!("{name}: {} {}", connector.manifest.name, connector.manifest.version);
                 for tool in &connector.tools {
                     println!("  {name}_{} ({})", tool.name, tool.effect.name());
@@ -263,18 +262,12 @@ fn compile(cache: &Cache, components: &[PathBuf]) -> Done {
     Ok(exit::OK)
 }
 
-fn load(common: &Common) -> Result<Config, AppError> {
-    config::load(&common.config).map_err(AppError::config)
-}
-
 /// Everything but listeners: for commands that work once. Whoever can run them needs no token.
 async fn loaded(
     common: &Common,
 ) -> Result<(Config, std::sync::Arc<ferrata::gate::Gate>, std::sync::Arc<Catalog>), AppError> {
-    let config = load(common)?;
-    let (engine, cache) = app::engine(common.cache.cache.as_deref())?;
-    let slots = app::load_connectors(&config, &engine, &cache).await;
-    let gate = app::gate(&config, &Auth::None, slots)?;
+    let config = config::load(&common.config).map_err(AppError::config)?;
+    let (gate, _) = app::gate(&config, &Auth::None, common.cache.cache.as_deref()).await?;
     let catalog = gate.catalog();
     Ok((config, gate, catalog))
 }

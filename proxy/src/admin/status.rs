@@ -17,14 +17,16 @@ pub fn status(gate: Option<&Arc<Gate>>, draining: bool) -> Value {
     json!({
         "ferrata": env!("CARGO_PKG_VERSION"),
         "state": match (gate, draining) { (_, true) => "draining", (None, _) => "loading", _ => "ready" },
+        "configuration_problem": gate.and_then(|g| g.problem()).map(|p| p.to_string()),
         "connectors": connectors,
     })
 }
 
 fn connector(slot: &Slot) -> Value {
     match slot {
-        Slot::Ready(connector) => json!({
+        Slot::Ready { connector, problem } => json!({
             "state": "ready",
+            "newer_refused": problem,
             "component": connector.manifest.name,
             "version": connector.manifest.version,
             "tools": connector.tools.iter().map(|t| format!("{}_{}", connector.name, t.name)).collect::<Vec<_>>(),

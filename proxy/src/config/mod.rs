@@ -21,7 +21,7 @@ pub use load::{ConfigError, Mistake, load, parse};
 pub use units::{ByteSize, Period};
 
 /// Everything that `ferrata.yaml` may say.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where agents connect.
@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 /// The listener for agents.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Agent {
     /// Address and port; port 0 takes a free one.
@@ -97,7 +97,7 @@ pub enum Auth {
 }
 
 /// The listener for the platform.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Address of `/livez`, `/readyz` and `/metrics`; none when absent.
@@ -107,7 +107,7 @@ pub struct Admin {
     pub control: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// The longest that a call may take; an agent may ask for less.
@@ -161,7 +161,7 @@ impl Default for Sandbox {
 }
 
 /// A component with a configuration and a name.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Connector {
     /// Path of the component's file, relative to the configuration file.
@@ -190,7 +190,7 @@ pub struct Connector {
 }
 
 /// A system that a connector may reach.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// `https://host[:port][/base]`, `http://…` or `postgres://host[:port][,host…]/database`. One label of an https host may be
@@ -229,7 +229,7 @@ impl Upstream {
 }
 
 /// How a PostgreSQL upstream is used.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sql {
     /// `require` (the default: encrypted, and the certificate is checked) or `disable`.
@@ -275,7 +275,7 @@ pub enum SqlTls {
 }
 
 /// A credential: how it is obtained, where it may be written, and its fields.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub struct Credential {
     pub kind: CredentialKind,
     /// Where its secrets may be written: `header:<name>` or `body`. Default: `header:authorization`.
@@ -355,7 +355,7 @@ pub struct PlainField {
 }
 
 /// What one agent may do.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
     /// Names of tools; `*` stands for any run of characters.

@@ -22,7 +22,7 @@ const HOSTCALL_MARGIN: usize = 64 << 10;
 const MAX_REQUEST_BYTES: usize = 5 << 20;
 
 /// The operator's bounds of one connector's sandboxes, in bytes where nothing else is said.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub memory: usize,
     pub cpu: Duration,

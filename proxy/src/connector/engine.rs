@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::ThreadPool;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -24,6 +25,9 @@ const MEMORY_KEEP_RESIDENT: usize = 1 << 20;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 const STACK_KEEP_RESIDENT: usize = 64 << 10;
 
+/// How much compiling threads give way, on the scale of `nice`.
+const NICENESS: i32 = 15;
+
 /// Stack of a guest, and of the fiber that it runs on with the host functions that it calls.
 const WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 2 << 20;
@@ -33,6 +37,7 @@ const FIBER_STACK: usize = 2 << 20;
 pub struct Engine {
     pub inner: wasmtime::Engine,
     pub linker: Arc<Linker<Guest>>,
+    compilers: Arc<ThreadPool>,
     _ticker: Arc<Ticker>,
 }
 
@@ -42,8 +47,22 @@ impl Engine {
         let mut linker = Linker::new(&inner);
         host::add_to_linker(&mut linker)?;
         let ticker = Arc::new(Ticker::start(inner.clone())?);
-        Ok(Self { inner, linker: Arc::new(linker), _ticker: ticker })
+        let compilers = Arc::new(compilers()?);
+        Ok(Self { inner, linker: Arc::new(linker), compilers, _ticker: ticker })
     }
+
+    /// Runs `work` where compiling is done: on threads that give way to those that serve calls.
+    pub fn aside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.compilers.install(work)
+    }
+}
+
+fn compilers() -> Result<ThreadPool, rayon::ThreadPoolBuildError> {
+    let give_way = |_| {
+        // Without the right to do so it competes, and still works.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+    };
+    rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compile-{i}")).start_handler(give_way).build()
 }
 
 fn config() -> Config {

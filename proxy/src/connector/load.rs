@@ -34,13 +34,15 @@ pub fn compile(engine: &Engine, cache: &CompiledCache, path: &Path) -> Result<()
     component::load(engine, cache, &component::read(path)?).map(|_| ())
 }
 
-/// Loads a connector; the error is a sentence for the operator.
+/// Loads a connector; the error is a sentence for the operator. What belongs to its upstreams (connections, sessions) is taken
+/// over from the `previous` generation if nothing about it changed.
 pub async fn load(
     engine: &Engine,
     cache: &CompiledCache,
     name: &str,
     config: &config::Connector,
     bounds: Bounds,
+    previous: Option<&Arc<Connector>>,
 ) -> Result<Connector, String> {
     let bytes = component::read(&config.component)?;
     let loaded = compile_aside(engine, cache, bytes).await?;
@@ -49,21 +51,28 @@ pub async fn load(
     manifest.check_grants(config, loaded.authenticator.is_some())?;
 
     let operations = manifest.operations()?;
-    let credentials = Arc::new(manifest.credentials(config)?);
-    let upstreams = Arc::new(Upstreams::from_config(config, &credentials)?);
+    let (credentials, upstreams) = match previous.filter(|p| p.is_for_the_same(&manifest, config)) {
+        Some(previous) => previous.hand_on(),
+        None => {
+            let credentials = Arc::new(manifest.credentials(config)?);
+            let upstreams = Arc::new(Upstreams::from_config(config, &credentials)?);
+            (credentials, upstreams)
+        }
+    };
     let egress = Egress::new(Arc::clone(&name), operations.clone(), upstreams, Arc::clone(&credentials));
     let sandboxes = Arc::new(Sandboxes::new(loaded, runtime(&name, config, bounds, egress)));
     credentials.set_login(Arc::new(GuestLogin::new(&sandboxes)));
 
     let tools = list_tools(&sandboxes).await?;
     let tools = ToolSpec::all(&name, tools, &operations)?;
-    Ok(Connector { name, manifest, tools, sandboxes })
+    Ok(Connector { name, manifest, tools, sandboxes, config: config.clone() })
 }
 
 /// Compiling takes up to seconds; the runtime's workers have other things to do.
 async fn compile_aside(engine: &Engine, cache: &CompiledCache, bytes: Vec<u8>) -> Result<Loaded, String> {
     let (engine, cache) = (engine.clone(), cache.clone());
-    let compiled = tokio::task::spawn_blocking(move || component::load(&engine, &cache, &bytes));
+    let compiled =
+        tokio::task::spawn_blocking(move || engine.aside(|| component::load(&engine, &cache, &bytes)));
     compiled.await.map_err(|e| format!("compiling it failed: {e}"))?
 }
 

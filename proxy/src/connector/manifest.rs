@@ -40,7 +40,7 @@ enum UpstreamKind {
     Sql,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct NeededCredential {
     name: String,
     #[serde(default)]
@@ -55,7 +55,7 @@ struct NeededCredential {
     optional: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct NeededField {
     name: String,
     #[serde(default)]
@@ -159,6 +159,11 @@ impl Manifest {
         }
         let known: Vec<_> = self.credentials.iter().map(|c| c.name.as_str()).collect();
         unknown(config.credentials.keys(), &known, "credential", found);
+    }
+
+    /// Whether another generation's credentials are for the same things.
+    pub fn needs_the_same_credentials(&self, other: &Self) -> bool {
+        self.credentials == other.credentials
     }
 
     /// The operations, with their patterns compiled.

@@ -29,7 +29,10 @@ pub use manifest::Manifest;
 pub use tool::ToolSpec;
 
 use crate::call::{Caller, Deadline, ToolResult};
+use crate::config;
+use crate::credential::Credentials;
 use crate::egress::scope::{Purpose, Scope};
+use crate::egress::upstream::Upstreams;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::telemetry::TraceContext;
 use bindings::tools::Invocation;
@@ -43,6 +46,7 @@ pub struct Connector {
     /// Sorted by name.
     pub tools: Vec<ToolSpec>,
     sandboxes: Arc<Sandboxes>,
+    config: config::Connector,
 }
 
 impl std::fmt::Debug for Connector {
@@ -92,6 +96,19 @@ impl Connector {
             })
         });
         answer.await?
+    }
+
+    /// Whether a next generation would use the same upstreams with the same credentials.
+    fn is_for_the_same(&self, manifest: &Manifest, config: &config::Connector) -> bool {
+        self.config.upstreams == config.upstreams
+            && self.config.credentials == config.credentials
+            && self.manifest.needs_the_same_credentials(manifest)
+    }
+
+    /// What belongs to the upstreams, for the next generation.
+    fn hand_on(&self) -> (Arc<Credentials>, Arc<Upstreams>) {
+        let egress = &self.sandboxes.runtime.egress;
+        (Arc::new(egress.credentials.handed_on()), Arc::clone(&egress.upstreams))
     }
 
     /// What is wrong with its credentials as the operator configured them, by name; a sentence each.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::source::{Source, Stamp};
+use super::source::Source;
 use super::{Material, SecretValue};
+use crate::file::Stamp;
 
 pub struct FixedFields {
     sources: BTreeMap<String, Source>,

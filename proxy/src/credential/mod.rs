@@ -99,7 +99,7 @@ impl Credential {
 
 /// All credentials of one connector.
 pub struct Credentials {
-    entries: BTreeMap<Arc<str>, Credential>,
+    entries: BTreeMap<Arc<str>, Arc<Credential>>,
     /// Optional ones that the operator has left out.
     left_out: BTreeSet<String>,
     login: OnceLock<Arc<dyn Login>>,
@@ -107,7 +107,7 @@ pub struct Credentials {
 
 impl Credentials {
     pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
-        let entries = credentials.into_iter().map(|c| (Arc::clone(&c.name), c)).collect();
+        let entries = credentials.into_iter().map(|c| (Arc::clone(&c.name), Arc::new(c))).collect();
         Self { entries, left_out: BTreeSet::new(), login: OnceLock::new() }
     }
 
@@ -115,6 +115,11 @@ impl Credentials {
     pub fn leaving_out(mut self, names: impl IntoIterator<Item = String>) -> Self {
         self.left_out.extend(names);
         self
+    }
+
+    /// The same credentials, secrets and sessions, for the next generation of the connector: a swap logs nobody out.
+    pub fn handed_on(&self) -> Self {
+        Self { entries: self.entries.clone(), left_out: self.left_out.clone(), login: OnceLock::new() }
     }
 
     /// Whether the connector may ask for it, and the operator has not configured it.
@@ -128,11 +133,11 @@ impl Credentials {
     }
 
     pub fn get(&self, name: &str) -> Option<&Credential> {
-        self.entries.get(name)
+        self.entries.get(name).map(Arc::as_ref)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Credential> {
-        self.entries.values()
+        self.entries.values().map(Arc::as_ref)
     }
 
     /// The secrets that requests may be written with now; logs in first if need be.

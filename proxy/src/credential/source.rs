@@ -1,10 +1,10 @@
 //! Where a configured field comes from: a file, the environment, or the configuration itself.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::SecretValue;
 use crate::config::Field;
+use crate::file::Stamp;
 
 /// Largest secret, in bytes: beyond any key or certificate chain.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
@@ -16,10 +16,6 @@ pub enum Source {
     Env(String),
     Value(String),
 }
-
-/// Tells one state of a file from another; a symlink that now points elsewhere is another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(u64, i64, i64, u64);
 
 impl From<&Field> for Source {
     fn from(field: &Field) -> Self {
@@ -37,8 +33,7 @@ impl Source {
     /// What the source looks like now; only a file can change. Cheap: one `stat`.
     pub fn stamp(&self) -> Option<Stamp> {
         let Self::File(path) = self else { return None };
-        let meta = std::fs::metadata(path).ok()?;
-        Some(Stamp(meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len()))
+        Stamp::of(path)
     }
 
     /// The value; the error says where and why, and never what.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jsonschema::Validator;
@@ -12,9 +13,31 @@ use crate::connector::Connector;
 /// One configured connector.
 #[derive(Clone, Debug)]
 pub enum Slot {
-    Ready(Arc<Connector>),
+    Ready {
+        connector: Arc<Connector>,
+        /// Why a newer one is not in force.
+        problem: Option<String>,
+    },
     /// Why it is not loaded: a sentence for the operator.
     Broken(String),
+}
+
+impl Slot {
+    /// What is in force.
+    pub fn connector(&self) -> Option<&Arc<Connector>> {
+        match self {
+            Self::Ready { connector, .. } => Some(connector),
+            Self::Broken(_) => None,
+        }
+    }
+
+    /// Why what the operator put there is not in force.
+    pub fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Ready { problem, .. } => problem.as_deref(),
+            Self::Broken(reason) => Some(reason),
+        }
+    }
 }
 
 /// One tool as an agent knows it.
@@ -60,17 +83,19 @@ pub struct Catalog {
     listings: HashMap<Arc<str>, Arc<Listing>>,
     /// For every other agent.
     general: Arc<Listing>,
+    /// The longest that a call may take.
+    pub deadline: Duration,
 }
 
 impl Catalog {
-    pub fn new(slots: BTreeMap<String, Slot>, access: Arc<AccessRules>) -> Self {
+    pub fn new(slots: BTreeMap<String, Slot>, access: Arc<AccessRules>, deadline: Duration) -> Self {
         let tools: BTreeMap<Arc<str>, Arc<Tool>> = slots.values().flat_map(tools_of).collect();
         let listing =
             |agent: &str| Arc::new(render(tools.values().filter(|t| access.allows(agent, &t.name))));
         let listings = access.agents().map(|agent| (Arc::clone(agent), listing(agent))).collect();
         // No agent has an empty name: what remains is what everybody may see.
         let general = listing("");
-        Self { tools: tools.into_iter().collect(), slots, access, listings, general }
+        Self { tools: tools.into_iter().collect(), slots, access, listings, general, deadline }
     }
 
     pub fn slots(&self) -> &BTreeMap<String, Slot> {
@@ -105,13 +130,13 @@ impl Catalog {
                 let target = Target::Broken { connector: connector.into(), reason: reason.clone() };
                 Some(Arc::new(Tool { name: name.into(), target }))
             }
-            Slot::Ready(_) => None,
+            Slot::Ready { .. } => None,
         }
     }
 }
 
 fn tools_of(slot: &Slot) -> Vec<(Arc<str>, Arc<Tool>)> {
-    let Slot::Ready(connector) = slot else { return Vec::new() };
+    let Some(connector) = slot.connector() else { return Vec::new() };
     let tool = |(index, spec): (usize, &crate::connector::ToolSpec)| {
         let name: Arc<str> = format!("{}_{}", connector.name, spec.name).into();
         let target = Target::Ready { connector: Arc::clone(connector), index };

@@ -8,9 +8,8 @@ mod auth;
 mod catalog;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jsonschema::Validator;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -36,8 +35,8 @@ pub struct Gate {
     auth: Authenticator,
     catalog: ArcSwap<Catalog>,
     changes: watch::Sender<u64>,
-    /// The longest that a call may take.
-    deadline: Duration,
+    /// Why what the operator wrote is not in force.
+    problem: ArcSwapOption<String>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -47,8 +46,9 @@ impl std::fmt::Debug for Gate {
 }
 
 impl Gate {
-    pub fn new(auth: Authenticator, catalog: Catalog, deadline: Duration) -> Self {
-        Self { auth, catalog: ArcSwap::from_pointee(catalog), changes: watch::Sender::new(0), deadline }
+    pub fn new(auth: Authenticator, catalog: Catalog) -> Self {
+        let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::new(0));
+        Self { auth, catalog, changes, problem: ArcSwapOption::empty() }
     }
 
     /// Who a request comes from, by the `Authorization: Bearer` value if there is one.
@@ -77,6 +77,16 @@ impl Gate {
         if !old.lists_the_same(&self.catalog.load()) {
             self.changes.send_modify(|version| *version += 1);
         }
+    }
+
+    /// Notes why what the operator wrote is not in force, for the status.
+    pub fn say_problem(&self, problem: Option<String>) {
+        self.problem.store(problem.map(Arc::new));
+    }
+
+    /// Why what the operator wrote is not in force.
+    pub fn problem(&self) -> Option<Arc<String>> {
+        self.problem.load_full()
     }
 
     /// The catalogue in force.
@@ -119,7 +129,8 @@ impl Gate {
         };
         let arguments = parse_arguments(&call.arguments)?;
         validate(&spec.input, &arguments)?;
-        if let Some(overlay) = self.catalog.load().overlay(&call.caller.agent, &tool.name) {
+        let catalog = self.catalog.load();
+        if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
             validate(overlay, &arguments).map_err(|fault| as_forbidden(fault, &call.caller))?;
         }
         let idempotency_key = match call.idempotency_key {
@@ -130,7 +141,8 @@ impl Gate {
             Some(key) => key,
             None => uuid::Uuid::new_v4().to_string(),
         };
-        let time = call.timeout.map_or(self.deadline, |asked| asked.min(self.deadline));
+        let time = call.timeout.map_or(catalog.deadline, |asked| asked.min(catalog.deadline));
+        drop(catalog);
         let admitted = Admitted {
             arguments: call.arguments,
             caller: call.caller,

@@ -1,0 +1,186 @@
+//! Keeps what is in force in step with the files: the configuration and the connectors' components.
+//!
+//! A change is tried aside and takes effect as a whole, or not at all: what cannot be loaded leaves the old in force and says so. Calls in
+//! flight finish on the generation that they started on.
+
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::config::{self, Config, ConfigError};
+use crate::connector::{self, Bounds, CompiledCache, Connector, Engine};
+use crate::file::Stamp;
+use crate::gate::{AccessRules, Catalog, Gate, Slot};
+use crate::server::Drain;
+use watch::Watch;
+
+/// How long a connector that could not be loaded rests before it is tried again: what it needs at start may come back.
+const RETRY_BROKEN: Duration = Duration::from_secs(30);
+
+/// All connectors, and from what they were loaded.
+pub struct Connectors {
+    engine: Engine,
+    cache: CompiledCache,
+    loaded: BTreeMap<String, Entry>,
+}
+
+/// One connector: what is in force, and what was tried last.
+struct Entry {
+    slot: Slot,
+    config: config::Connector,
+    bounds: Bounds,
+    stamp: Option<Stamp>,
+    tried: Instant,
+}
+
+impl Connectors {
+    pub fn new(engine: Engine, cache: CompiledCache) -> Self {
+        Self { engine, cache, loaded: BTreeMap::new() }
+    }
+
+    /// Loads what is new or has changed, each on its own: one that does not load never stops the others. Returns whether anything was tried.
+    pub async fn follow(&mut self, config: &Config) -> bool {
+        let before = self.loaded.len();
+        self.loaded.retain(|name, _| config.connectors.contains_key(name));
+        let removed = self.loaded.len() != before;
+        let due: Vec<_> = config.connectors.iter().filter(|(name, c)| self.is_due(config, name, c)).collect();
+        let entries = join_all(due.iter().map(|(name, connector)| self.load(config, name, connector))).await;
+        let tried = !entries.is_empty();
+        for ((name, _), entry) in due.into_iter().zip(entries) {
+            self.loaded.insert(name.clone(), entry);
+        }
+        tried || removed
+    }
+
+    /// The catalogue of what is in force.
+    pub fn catalog(&self, config: &Config) -> Result<Catalog, String> {
+        let access = AccessRules::new(config.access.as_ref())?;
+        let slots = self.loaded.iter().map(|(name, entry)| (name.clone(), entry.slot.clone())).collect();
+        Ok(Catalog::new(slots, Arc::new(access), config.defaults.deadline.0))
+    }
+
+    fn is_due(&self, config: &Config, name: &str, connector: &config::Connector) -> bool {
+        let Some(entry) = self.loaded.get(name) else { return true };
+        entry.config != *connector
+            || entry.bounds != bounds(config, connector)
+            || entry.stamp != Stamp::of(&connector.component)
+            || (entry.slot.problem().is_some() && entry.tried.elapsed() >= RETRY_BROKEN)
+    }
+
+    async fn load(&self, config: &Config, name: &str, connector: &config::Connector) -> Entry {
+        // Before the file is read: a change in between is seen by the next look.
+        let stamp = Stamp::of(&connector.component);
+        let bounds = bounds(config, connector);
+        let previous = self.loaded.get(name).and_then(|entry| entry.slot.connector());
+        let loaded = connector::load(&self.engine, &self.cache, name, connector, bounds, previous).await;
+        let slot = slot(name, loaded, previous);
+        Entry { slot, config: connector.clone(), bounds, stamp, tried: Instant::now() }
+    }
+}
+
+fn bounds(config: &Config, connector: &config::Connector) -> Bounds {
+    Bounds::from(connector.sandbox.as_ref().unwrap_or(&config.sandbox))
+}
+
+fn slot(name: &str, loaded: Result<Connector, String>, previous: Option<&Arc<Connector>>) -> Slot {
+    match (loaded, previous) {
+        (Ok(connector), _) => {
+            let (component, version) = (&connector.manifest.name, &connector.manifest.version);
+            let tools = connector.tools.len();
+            tracing::info!(connector = %name, %component, %version, tools, "connector loaded");
+            Slot::Ready { connector: Arc::new(connector), problem: None }
+        }
+        (Err(reason), Some(previous)) => {
+            tracing::error!(connector = %name, %reason, "the new connector cannot be loaded; the old one goes on");
+            Slot::Ready { connector: Arc::clone(previous), problem: Some(reason) }
+        }
+        (Err(reason), None) => {
+            tracing::error!(connector = %name, %reason, "connector not loaded; its tools are unavailable");
+            Slot::Broken(reason)
+        }
+    }
+}
+
+/// Follows the files for as long as the process serves.
+pub struct Reloader {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    config: Config,
+    connectors: Connectors,
+    gate: Arc<Gate>,
+}
+
+impl Reloader {
+    /// Over what was loaded from the file at `path`.
+    pub fn new(path: PathBuf, config: Config, connectors: Connectors, gate: Arc<Gate>) -> Self {
+        // As of now: a change since the file was read is a reload too many, not one too few.
+        Self { stamp: None, path, config, connectors, gate }
+    }
+
+    /// Looks whenever something around the files changes, until the drain begins.
+    pub async fn run(mut self, mut drain: Drain) {
+        let mut watch = Watch::new();
+        loop {
+            watch.follow(self.files());
+            self.look().await;
+            tokio::select! {
+                () = drain.begun() => return,
+                () = watch.changed() => {}
+            }
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.config.connectors.values().map(|c| &c.component).chain([&self.path])
+    }
+
+    /// One look at all files.
+    async fn look(&mut self) {
+        let reconfigured = self.look_at_config();
+        if !self.connectors.follow(&self.config).await && !reconfigured {
+            return;
+        }
+        match self.connectors.catalog(&self.config) {
+            Ok(catalog) => self.gate.replace(catalog),
+            Err(reason) => self.gate.say_problem(Some(reason)),
+        }
+    }
+
+    /// Whether another configuration is in force now.
+    fn look_at_config(&mut self) -> bool {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp;
+        match config::load(&self.path).and_then(|new| self.admit(new)) {
+            Ok(new) => {
+                self.gate.say_problem(None);
+                let changed = new != self.config;
+                self.config = new;
+                changed
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new configuration is not valid; the old one stays in force");
+                self.gate.say_problem(Some(error.to_string()));
+                false
+            }
+        }
+    }
+
+    /// Listeners and identities are made once.
+    fn admit(&self, new: Config) -> Result<Config, ConfigError> {
+        if new.agent == self.config.agent && new.admin == self.config.admin && new.state == self.config.state
+        {
+            return Ok(new);
+        }
+        let reason = "`agent`, `admin` and `state` take effect only with a restart".to_owned();
+        Err(ConfigError::Unreadable { path: self.path.clone(), reason })
+    }
+}
