@@ -47,6 +47,11 @@ skip() {
     fi
 }
 
+# The package of a Cargo.toml.
+package_of() {
+    sed -n 's/^name = "\(.*\)"/\1/p' "$1" | head -1
+}
+
 find_postgres() {
     command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null
 }

@@ -1,3 +1,42 @@
 //! End-to-end tests: the real binary, real connectors, stand-ins for the systems.
+//!
+//! | file | proves |
+//! |---|---|
+//! | `containment` | what a connector cannot do |
+//! | `languages` | connectors in Python and JavaScript |
+//! | `plain_http` | `/v1/tools` for agents without MCP |
+//! | `agents` | who may call what, and from where |
+//! | `clients` | MCP clients of others |
+//! | `commands` | the command line and its exit codes |
+//! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
+
+mod agents;
+mod clients;
+mod commands;
+mod containment;
+mod languages;
+mod lifecycle;
+mod plain_http;
+
+use ferrata_tests::mcp::{Fault, Outcome};
+use serde_json::Value;
+
+/// What a call gave.
+#[track_caller]
+fn done(outcome: Outcome) -> Value {
+    match outcome {
+        Outcome::Done(value) => value,
+        Outcome::Fault(fault) => panic!("{}: {}", fault.kind(), fault.sentence),
+    }
+}
+
+/// The fault that a call ended as.
+#[track_caller]
+fn fault(outcome: Outcome, kind: &str) -> Fault {
+    match outcome {
+        Outcome::Fault(fault) if fault.kind() == kind => fault,
+        other => panic!("not {kind}: {other:?}"),
+    }
+}

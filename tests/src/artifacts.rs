@@ -1,6 +1,7 @@
 //! Builds what is tested, as a user would, and says where it is.
 //!
-//! The build runs once per process; cargo decides what there is to do.
+//! The build runs once per process; cargo decides what there is to do. `tests/run` has built everything before and says where:
+//! [`BINARY`] and [`COMPONENTS`] then stand in for the build.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,6 +13,11 @@ use crate::{Error, Result};
 
 /// What connectors are compiled to.
 pub const GUEST_TARGET: &str = "wasm32-wasip2";
+
+/// Names the `ferrata` binary to use.
+pub const BINARY: &str = "FERRATA_TEST_BINARY";
+/// Names the folder of the components to use.
+pub const COMPONENTS: &str = "FERRATA_TEST_COMPONENTS";
 
 /// Packages of the connectors that come with Ferrata.
 const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
@@ -26,6 +32,9 @@ const PROBE: &str = "ferrata-probe";
 pub fn ferrata() -> Result<&'static Path> {
     static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     once(&BUILT, || {
+        if let Some(binary) = std::env::var_os(BINARY) {
+            return Ok(binary.into());
+        }
         let built = cargo(&["build", "--package", "ferrata", "--bin", "ferrata"])?;
         let executable = built.iter().find_map(|artifact| artifact["executable"].as_str());
         executable.map(PathBuf::from).ok_or_else(|| "cargo named no `ferrata` binary".into())
@@ -70,6 +79,9 @@ fn file_name(package: &str) -> String {
 
 /// The folder with the components of these packages.
 fn components(packages: &[&str]) -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(COMPONENTS) {
+        return Ok(folder.into());
+    }
     add_guest_target()?;
     let mut arguments = vec!["build", "--profile", "component", "--target", GUEST_TARGET];
     arguments.extend(packages.iter().flat_map(|name| ["--package", name]));

@@ -1,7 +1,7 @@
 //! One running sidecar.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -156,18 +156,25 @@ pub async fn cli<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<It
     Ok(tokio::time::timeout(COMMAND_TIMEOUT, command.output()).await??)
 }
 
-/// The binary, with compiled components kept beside it and not in the user's folder.
+/// The binary, without what a user's environment may say.
 ///
 /// # Errors
 /// When it cannot be built.
 pub fn command() -> Result<Command> {
-    let binary = artifacts::ferrata()?;
-    let mut command = Command::new(binary);
-    command.env("FERRATA_CACHE_FOLDER", binary.with_file_name("ferrata-components")).kill_on_drop(true);
+    let mut command = Command::new(artifacts::ferrata()?);
+    command.env("FERRATA_CACHE_FOLDER", component_cache()?).kill_on_drop(true);
     for variable in ["FERRATA_CONFIG", "FERRATA_LOG"] {
         command.env_remove(variable);
     }
     Ok(command)
+}
+
+/// Where compiled components are kept: beside the binary, not in the user's folder.
+///
+/// # Errors
+/// When the binary cannot be built.
+pub fn component_cache() -> Result<PathBuf> {
+    Ok(artifacts::ferrata()?.with_file_name("ferrata-components"))
 }
 
 impl Log {

@@ -17,7 +17,7 @@ use crate::stage::Stage;
 const QUERY: &str = "db_query";
 const POST: &str = "chat_post_message";
 /// A channel of an office that was closed.
-const ARCHIVED: &str = "office-graz";
+const ARCHIVED: &str = "#office-graz";
 
 /// Messages that are posted at once: more than a channel takes, even with its burst.
 const MESSAGES_AT_ONCE: usize = 6;
@@ -96,7 +96,7 @@ async fn database_away(stage: &Stage, page: &mut Page, server: &Server) -> Resul
 
 async fn chat(stage: &Stage, page: &mut Page) -> Result<()> {
     page.scene("It tells the support channel.");
-    succeeds(stage, page, POST, post("support", "Globex: the latest order is on its way.")).await?;
+    succeeds(stage, page, POST, post("#support", "Globex: the latest order is on its way.")).await?;
     let arrived = stage.slack.system().posted().len();
     expect(page, "the messages that arrived in Slack", &json!(arrived), &json!(1));
     Ok(())
@@ -111,7 +111,7 @@ async fn wall(stage: &Stage, page: &mut Page) -> Result<()> {
     page.scene("It posts the orders one by one, and runs into a wall that nobody told it about.");
     for number in 1..=MESSAGES_AT_ONCE {
         let (outcome, _) =
-            call(stage, page, POST, post("orders", &format!("Order {number} of many"))).await?;
+            call(stage, page, POST, post("#orders", &format!("Order {number} of many"))).await?;
         let ferrata_tests::mcp::Outcome::Fault(fault) = outcome else { continue };
         page.text(&fault.sentence);
         if fault.kind() != "rate_limited" {
@@ -132,7 +132,7 @@ async fn again(stage: &Stage, page: &mut Page, fault: &Fault) -> Result<()> {
     let wait = at.parse::<jiff::Timestamp>()?.duration_since(jiff::Timestamp::now());
     page.remark(&format!("It was told when to come back, {at}, and does."));
     tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
-    succeeds(stage, page, POST, post("orders", "The other orders are in the list.")).await.map(drop)
+    succeeds(stage, page, POST, post("#orders", "The other orders are in the list.")).await.map(drop)
 }
 
 async fn rotation(stage: &Stage, page: &mut Page) -> Result<()> {

@@ -23,7 +23,7 @@ pub const ALL: [Misdeed; 15] = [
     ("wrong_shape", "Returns what its schema forbids.", wrong_shape),
     ("usurp", "Claims a fault that only the host may claim.", usurp),
     ("secret_in_body", "Writes the secret into a body.", secret_in_body),
-    ("secret_in_path", "Writes the secret into the path.", secret_in_path),
+    ("secret_in_header", "Writes the secret into a header that it is not for.", secret_in_header),
     ("secret_elsewhere", "Sends the secret to another upstream.", secret_elsewhere),
     ("undeclared", "Requests what its manifest does not have.", undeclared),
     ("stronger", "Writes, from a tool that says that it reads.", stronger),
@@ -92,8 +92,8 @@ fn secret_in_body(_: &str) -> Answer {
     send(&request)
 }
 
-fn secret_in_path(_: &str) -> Answer {
-    send(&get("api", "read", "/read/bot.token", vec![header("x-anything", secret())]))
+fn secret_in_header(_: &str) -> Answer {
+    send(&get("api", "read", "/read/x", vec![header("x-anything", secret())]))
 }
 
 fn secret_elsewhere(_: &str) -> Answer {

@@ -1,0 +1,51 @@
+//! Connectors in Python and JavaScript, built by `tests/guests/build`.
+
+use ferrata_tests::connectors::{self, GUEST_TOKEN};
+use ferrata_tests::ferrata::Ferrata;
+use ferrata_tests::setup::Setup;
+use ferrata_tests::upstream::{Reply, Upstream};
+use ferrata_tests::{artifacts, needs};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::{done, fault};
+
+#[tokio::test]
+async fn a_connector_in_python() {
+    speaks("python").await;
+}
+
+#[tokio::test]
+async fn a_connector_in_javascript() {
+    speaks("javascript").await;
+}
+
+async fn speaks(language: &str) {
+    let Some(component) = needs("a guest of tests/guests/build", artifacts::foreign_guest(language)) else {
+        return;
+    };
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::guest(&setup, &component, &upstream).unwrap();
+    let ferrata = Ferrata::start(setup.connector("guest", connector)).await.unwrap();
+    let mcp = ferrata.mcp();
+
+    let echoed = done(mcp.call("guest_echo", json!({ "text": "grüß Gott" })).await.unwrap());
+    assert_eq!(echoed, json!({ "text": "grüß Gott" }));
+
+    let fetch = async || mcp.call("guest_fetch", json!({ "path": "/hello?a=1" })).await.unwrap();
+    let fetched = done(fetch().await);
+    let seen = upstream.seen();
+    assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("GET", "/hello?a=1"));
+    assert_eq!(seen[0].header("authorization"), format!("Bearer {GUEST_TOKEN}"));
+    assert!(!fetched.to_string().contains(GUEST_TOKEN), "{fetched}");
+
+    let answer = |status, headers| Reply::Answer(status, headers, String::new());
+    upstream.reply(answer(StatusCode::NOT_FOUND, vec![]));
+    fault(fetch().await, "not_found");
+    upstream.reply(answer(StatusCode::TOO_MANY_REQUESTS, vec![("retry-after", "9")]));
+    fault(fetch().await, "rate_limited");
+    upstream.reply(answer(StatusCode::SERVICE_UNAVAILABLE, vec![]));
+    fault(fetch().await, "unavailable");
+    done(fetch().await);
+}
