@@ -14,7 +14,7 @@ use crate::call::{Caller, Deadline};
 use crate::credential::{Credential, Login, SecretValue, Session};
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstream;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Outcome};
 use crate::telemetry::TraceContext;
 
 /// The agent in whose name a login is made: it is nobody's call.
@@ -69,9 +69,13 @@ fn grant(credential: &Credential) -> Result<String, Fault> {
     Ok(Value::Object(grant).to_string())
 }
 
-/// What a guest says about a refused login is about the credential, not about the agent's call.
-fn as_login_fault(fault: Fault, credential: &Credential) -> Fault {
+/// What a guest says about a refused login is about the credential, not about the agent's call, of which nothing was sent.
+fn as_login_fault(mut fault: Fault, credential: &Credential) -> Fault {
     if !fault.kind.is_guests_to_say() {
+        if fault.kind == FaultKind::OutcomeUnknown {
+            fault.kind = FaultKind::Unavailable;
+        }
+        fault.outcome = Outcome::NotSent;
         return fault;
     }
     let message = format!("The login with the credential `{}` failed: {}", credential.name, fault.message);
