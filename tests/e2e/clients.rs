@@ -17,7 +17,7 @@ const CLIENTS: [(&str, &[&str]); 6] = [
     ("mcp_javascript.mjs", &["legacy"]),
     ("mcp_javascript.mjs", &["auto"]),
     ("mcp_javascript.mjs", &["sdk1"]),
-    ("mcp_inspector.sh", &[]),
+    ("mcp_inspector.mjs", &[]),
 ];
 const TOOL: &str = "probe_read";
 const ARGUMENTS: &str = r#"{"path":"x"}"#;
@@ -76,8 +76,8 @@ fn client(installed: &Path, script: &str) -> Command {
     let scripts = artifacts::workspace().join("tests/clients");
     let mut command = match script.rsplit('.').next() {
         Some("py") => Command::new(installed.join("python/bin/python")),
-        Some("mjs") => Command::new("node"),
-        _ => Command::new("bash"),
+        // The machine's Node may be too old for the Inspector.
+        _ => Command::new(installed.join("javascript/node_modules/.bin/node")),
     };
     command.arg(scripts.join(script)).env("FERRATA_TEST_CLIENTS", installed);
     command

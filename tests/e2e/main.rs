@@ -2,8 +2,11 @@
 //!
 //! | file | proves |
 //! |---|---|
+//! | `chat` | the Slack connector: what Slack's manners become |
+//! | `database` | the PostgreSQL connector: caps, cost, failover |
 //! | `containment` | what a connector cannot do |
 //! | `languages` | connectors in Python and JavaScript |
+//! | `logins` | credentials that are won by a login |
 //! | `plain_http` | `/v1/tools` for agents without MCP |
 //! | `agents` | who may call what, and from where |
 //! | `clients` | MCP clients of others |
@@ -13,11 +16,14 @@
 #![deny(unsafe_code)]
 
 mod agents;
+mod chat;
 mod clients;
 mod commands;
 mod containment;
+mod database;
 mod languages;
 mod lifecycle;
+mod logins;
 mod plain_http;
 
 use ferrata_tests::mcp::{Fault, Outcome};

@@ -22,8 +22,8 @@ pub const COMPONENTS: &str = "FERRATA_TEST_COMPONENTS";
 /// Packages of the connectors that come with Ferrata.
 const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
 
-/// The connector that misbehaves on request.
-const PROBE: &str = "ferrata-probe";
+/// Connectors for tests.
+const GUESTS: [&str; 2] = ["ferrata-login", "ferrata-probe"];
 
 /// The `ferrata` binary, built when needed.
 ///
@@ -58,13 +58,21 @@ pub fn connector(package: &str) -> Result<PathBuf> {
     Ok(connectors()?.join(file_name(package)))
 }
 
-/// The component of the connector that misbehaves on request (`tests/guests/probe`).
+/// The component of one of the connectors for tests (`tests/guests`), by the name of its package.
+///
+/// # Errors
+/// As [`connectors`].
+pub fn guest(package: &str) -> Result<PathBuf> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    Ok(once(&BUILT, || components(&GUESTS))?.join(file_name(package)))
+}
+
+/// The connector that misbehaves on request.
 ///
 /// # Errors
 /// As [`connectors`].
 pub fn probe() -> Result<PathBuf> {
-    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    Ok(once(&BUILT, || components(&[PROBE]))?.join(file_name(PROBE)))
+    guest("ferrata-probe")
 }
 
 /// A connector in another language, if `tests/guests/build` has built it.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::page::Page;
 use crate::stage::Stage;
 
-/// Rows of an answer that are shown.
+/// Rows of an answer, or items of a list, that are shown.
 const SHOWN_ROWS: usize = 5;
 
 /// Makes a call that should succeed, and returns what it gave.
@@ -70,21 +70,30 @@ pub fn expect(page: &mut Page, what: &str, found: &Value, expected: &Value) {
     }
 }
 
-/// An answer: rows as a table, anything else as JSON.
+/// An answer: rows and lists as a table, anything else as JSON.
 fn show(page: &Page, value: &Value) {
-    let (Some(columns), Some(rows)) = (value["columns"].as_array(), value["rows"].as_array()) else {
+    if let (Some(columns), Some(rows)) = (value["columns"].as_array(), value["rows"].as_array()) {
+        let names = columns.iter().map(|column| plain(&column["name"])).collect();
+        let cells = rows.iter().filter_map(Value::as_array).map(|row| row.iter().map(plain).collect());
+        table(page, names, cells.collect());
+    } else if let Some(items) = value["items"].as_array() {
+        let first = items.first().and_then(Value::as_object);
+        let simple = first.into_iter().flatten().filter(|(_, value)| !value.is_object() && !value.is_array());
+        let names: Vec<String> = simple.map(|(name, _)| name.clone()).collect();
+        let cells = items.iter().map(|item| names.iter().map(|name| plain(&item[name])).collect()).collect();
+        table(page, names, cells);
+        page.remark(&format!("complete: {}", value["complete"]));
+    } else {
         page.text(&value.to_string());
-        return;
-    };
-    let columns: Vec<String> = columns.iter().map(|column| plain(&column["name"])).collect();
-    let cells = |row: &Value| match row {
-        Value::Array(cells) => cells.iter().map(plain).collect(),
-        object => columns.iter().map(|name| plain(&object[name])).collect(),
-    };
-    let shown: Vec<Vec<String>> = rows.iter().take(SHOWN_ROWS).map(cells).collect();
-    page.table(&columns, &shown);
-    if rows.len() > SHOWN_ROWS {
-        page.remark(&format!("… and {} rows more", rows.len() - SHOWN_ROWS));
+    }
+}
+
+fn table(page: &Page, names: Vec<String>, mut rows: Vec<Vec<String>>) {
+    let more = rows.len().saturating_sub(SHOWN_ROWS);
+    rows.truncate(SHOWN_ROWS);
+    page.table(&names, &rows);
+    if more > 0 {
+        page.remark(&format!("… and {more} rows more"));
     }
 }
 
