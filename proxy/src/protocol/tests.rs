@@ -16,8 +16,8 @@ use crate::server::{DrainTrigger, drain};
 
 pub(super) fn gate(auth: &Auth) -> Arc<Gate> {
     let slots = BTreeMap::from([("crm".to_owned(), Slot::Broken("it is a test".to_owned()))]);
-    let catalog = Catalog::new(slots, Arc::new(AccessRules::new(None).unwrap()));
-    Arc::new(Gate::new(Authenticator::new(auth).unwrap(), catalog, Duration::from_secs(5)))
+    let catalog = Catalog::new(slots, Arc::new(AccessRules::new(None).unwrap()), Duration::from_secs(5));
+    Arc::new(Gate::new(Authenticator::new(auth).unwrap(), catalog))
 }
 
 fn endpoint_with(auth: &Auth) -> (DrainTrigger, Endpoint) {
