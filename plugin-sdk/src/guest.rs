@@ -16,6 +16,7 @@ pub fn describe<S: JsonSchema, L>(connector: &Connector<S, L>) -> String {
 }
 
 pub fn list_tools<S, L>(connector: &Connector<S, L>) -> Result<Vec<tools::Tool>, types::Fault> {
+    report_panics();
     Ok(connector.tools())
 }
 

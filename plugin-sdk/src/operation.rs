@@ -118,10 +118,19 @@ impl Operation {
 }
 
 fn effect_name<S: serde::Serializer>(effect: &Effect, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match effect {
-        Effect::Read => "read",
-        Effect::IdempotentWrite => "idempotent-write",
-        Effect::Write => "write",
-        Effect::Destructive => "destructive",
-    })
+    let name = EFFECTS.iter().find(|(known, _)| known == effect).map_or("destructive", |(_, name)| name);
+    serializer.serialize_str(name)
+}
+
+/// The names that the manifest has for effects.
+const EFFECTS: [(Effect, &str); 4] = [
+    (Effect::Read, "read"),
+    (Effect::IdempotentWrite, "idempotent-write"),
+    (Effect::Write, "write"),
+    (Effect::Destructive, "destructive"),
+];
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn effect_from_name(name: &str) -> Option<Effect> {
+    EFFECTS.iter().find(|(_, known)| *known == name).map(|(effect, _)| *effect)
 }

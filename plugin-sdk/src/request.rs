@@ -115,7 +115,7 @@ impl Request {
         self.header("content-type", content_type)
     }
 
-    /// A JSON body. A [`Secret`] may stand where a string does.
+    /// A JSON body. A [`Secret`](crate::Secret) may stand where a string does.
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         match json_body::parts(value) {
             Ok(body) => {

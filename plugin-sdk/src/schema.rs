@@ -58,11 +58,31 @@ impl Transform for Readable {
             schema.ensure_object();
         }
         schema.remove("title");
+        // Left out and null are the same to a reader.
+        if schema.get("default").is_some_and(Value::is_null) {
+            schema.remove("default");
+        }
+        if let Some(Value::String(description)) = schema.get_mut("description") {
+            *description = unwrapped(description);
+        }
         if schema.get("format").and_then(Value::as_str).is_some_and(is_rusts_own) {
             schema.remove("format");
         }
         transform_subschemas(self, schema);
     }
+}
+
+/// Paragraphs on one line each: where a line of source ended says nothing to a model.
+fn unwrapped(text: &str) -> String {
+    let mut unwrapped = String::with_capacity(text.len());
+    for line in text.lines().map(str::trim) {
+        let starts_anew = line.is_empty() || line.starts_with(['-', '*', '|', '#']);
+        if !unwrapped.is_empty() {
+            unwrapped.push(if starts_anew || unwrapped.ends_with('\n') { '\n' } else { ' ' });
+        }
+        unwrapped.push_str(line);
+    }
+    unwrapped
 }
 
 /// `int32`, `uint`, `double` and the like.
@@ -119,6 +139,17 @@ mod tests {
     struct Reply {
         text: String,
         replies: Vec<Reply>,
+    }
+
+    #[test]
+    fn a_description_is_wrapped_by_whoever_shows_it() {
+        for (text, expected) in [
+            ("One\nsentence.", "One sentence."),
+            ("First.\n\nSecond\nparagraph.", "First.\n\nSecond paragraph."),
+            ("Kinds:\n- one\n- two\n  and a half", "Kinds:\n- one\n- two and a half"),
+        ] {
+            assert_eq!(unwrapped(text), expected);
+        }
     }
 
     #[test]

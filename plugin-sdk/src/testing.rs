@@ -1,8 +1,8 @@
 //! Run tools against scripted exchanges with plain `cargo test`, without WebAssembly.
 //!
 //! A [`Harness`] plays the host: it says in which order the connector should send what, and what comes back. It checks what the
-//! host would check (the manifest against its schema, arguments and results against the tools' schemas) and panics with a sentence
-//! when the connector does something else than the script says.
+//! host would check (the manifest against its schema, arguments and results against the tools' schemas, requests and their secrets
+//! against the manifest) and panics with a sentence when that fails or the connector does something else than the script says.
 //!
 //! Secrets are seen as the host sees them, by name: `{{bot.token}}`, and `base64(bot:{{bot.password}})` where they are encoded.
 //!
@@ -35,6 +35,7 @@
 mod check;
 mod exchange;
 mod expect;
+mod grants;
 mod harness;
 mod script;
 mod written;

@@ -86,11 +86,11 @@ pub(super) fn parse(what: &str, json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{what} is no JSON: {error}"))
 }
 
-fn members<'a>(value: &'a Value, list: &str) -> &'a [Value] {
+pub(super) fn members<'a>(value: &'a Value, list: &str) -> &'a [Value] {
     value.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 

@@ -1,6 +1,6 @@
 //! The harness: a connector, and the host that a test plays.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::check::{check, conforms, parse, violation};
 use super::expect::Expectation;
+use super::grants::{Grants, Purpose};
 use super::script::Script;
 use crate::bindings::base::exports::ferrata::connector::tools::{Invocation, Tool};
 use crate::connector::Connector;
@@ -49,6 +50,8 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
     pub fn new(connector: Connector<S, L>) -> Self {
         check(&connector);
         let script = Rc::new(Script {
+            grants: Grants::new(parse("the manifest", &connector.manifest())),
+            purpose: Cell::new(Purpose::Login),
             settings: RefCell::new(Value::Object(serde_json::Map::new())),
             remaining: RefCell::new(REMAINING),
             subject: RefCell::default(),
@@ -116,6 +119,7 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
         }
         let invocations =
             arguments.iter().enumerate().map(|(i, arguments)| invocation(i + 1, arguments)).collect();
+        self.script.purpose.set(Purpose::Call(spec.effect));
         let results = native::with(Rc::clone(&self.script) as Rc<dyn native::Host>, || {
             self.connector.call(tool, invocations)
         });
@@ -138,6 +142,7 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
     /// If the connector does something else than expected, or names a secret that it did not capture.
     pub fn authenticate(&mut self, credential: &str, grant: Value) -> Result<LoggedIn, Fault> {
         self.script.captured.borrow_mut().clear();
+        self.script.purpose.set(Purpose::Login);
         let host = Rc::clone(&self.script) as Rc<dyn native::Host>;
         let session =
             native::with(host, || self.connector.authenticate(credential.to_owned(), &grant.to_string()));

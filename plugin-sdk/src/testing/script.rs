@@ -1,6 +1,6 @@
 //! The scripted host: takes one expectation after the other, and compares.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::exchange::Exchange;
 use super::expect::{Body, Expect, ExpectSql, Expectation};
+use super::grants::{Grants, Purpose, Sent};
 use super::written::text;
 use crate::bindings::base::ferrata::connector as wit;
 use crate::fault::{Fault, millis};
@@ -17,6 +18,8 @@ use wit::http::Request;
 
 /// The state of a harness that the guest's calls reach.
 pub(super) struct Script {
+    pub(super) grants: Grants,
+    pub(super) purpose: Cell<Purpose>,
     pub(super) settings: RefCell<Value>,
     pub(super) remaining: RefCell<Duration>,
     pub(super) subject: RefCell<Option<String>>,
@@ -46,6 +49,7 @@ impl Host for Script {
 
     fn send(&self, request: Request) -> Result<Rc<dyn Answered>, Fault> {
         let line = format!("{} {}", request.method, request.path);
+        self.check(&request);
         match self.expected.borrow_mut().pop_front() {
             Some(Expectation::Http(expect)) => {
                 compare(&expect, &request);
@@ -95,8 +99,25 @@ impl Host for Script {
 }
 
 impl Script {
+    fn check(&self, request: &Request) {
+        let purpose = self.purpose.get();
+        let sent = Sent {
+            upstream: &request.upstream,
+            label: &request.operation,
+            method: &request.method,
+            path: &request.path,
+            effect: request.effect,
+        };
+        self.grants.check(&sent, purpose);
+        for parts in request.headers.iter().map(|header| &header.value).chain([&request.body]) {
+            self.grants.check_secrets(&request.upstream, parts, purpose);
+        }
+    }
+
     fn next_statement(&self, request: &wit::sql::Request) -> ExpectSql {
         let statement = &request.statement;
+        let (upstream, label, effect) = (&request.upstream, &request.operation, request.effect);
+        self.grants.check(&Sent { upstream, label, method: "SQL", path: "*", effect }, self.purpose.get());
         let expect = match self.expected.borrow_mut().pop_front() {
             Some(Expectation::Sql(expect)) => expect,
             Some(Expectation::Http(expect)) => {

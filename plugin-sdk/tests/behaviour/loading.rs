@@ -105,3 +105,31 @@ fn a_connector_that_strays_from_the_script_is_found() {
     settled.expect(get("/ping").answer(Answer::text(200, "here")).sent_again(Answer::text(200, "here")));
     assert!(complaint(|| settled.call("ping", json!({}))).contains("1 further answers"));
 }
+
+/// A tool whose one request is what the host refuses.
+fn strays(send: fn(&Cx<NoSettings>) -> Result<Response, Fault>) -> String {
+    let connector = Connector::new("strays", "1.0.0")
+        .upstream(Upstream::http("api"))
+        .upstream(Upstream::http("files"))
+        .credential(Credential::fixed("bot", "api").field("token"))
+        .operations(&[WRITE, FILE])
+        .tool(tool("stray", &PING, move |cx: &Cx<NoSettings>, _: Ping| send(cx)?.json::<Page<u32>>()));
+    let mut strays = Harness::new(connector);
+    complaint(|| strays.call("stray", json!({})))
+}
+
+const WRITE: Operation = Operation::post("api", "write", "/write");
+const FILE: Operation = Operation::get("files", "file", "/files/{id}");
+const UNDECLARED: Operation = Operation::get("api", "undeclared", "/undeclared");
+
+#[test]
+fn what_the_host_would_refuse_to_send_is_refused_here() {
+    assert!(strays(|cx| cx.request(&UNDECLARED).send()).contains("\"undeclared\" is not declared"));
+    assert!(strays(|cx| cx.request(&WRITE).send()).contains("its tool only"));
+    assert!(strays(|cx| cx.request(&PING).effect(Effect::Destructive).send()).contains("its tool only"));
+    assert!(strays(|cx| cx.request(&FILE).at("/elsewhere/7").send()).contains("does not match"));
+    assert!(strays(|cx| cx.request(&PING).bearer("bot.password").send()).contains("no field \"password\""));
+    assert!(strays(|cx| cx.request(&PING).bearer("user.token").send()).contains("no credential \"user\""));
+    let elsewhere = |cx: &Cx<NoSettings>| cx.request(&FILE).segment("id", 7).bearer("bot.token").send();
+    assert!(strays(elsewhere).contains("not for the upstream \"files\""));
+}

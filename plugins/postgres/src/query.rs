@@ -28,7 +28,7 @@ pub(crate) struct RunQuery {
 pub(crate) struct QueryResult {
     /// Names and types of the columns. Columns of the same name are numbered: id, id_2.
     columns: Vec<ResultColumn>,
-    /// One array per row, in the order of `columns`. Large integers and exact decimals are strings.
+    /// One array per row, in the order of `columns`. Numbers that a double cannot hold exactly are strings.
     rows: RawRows,
     row_count: u32,
     /// Whether these are all rows. If not, there are more than `rows` shows.
