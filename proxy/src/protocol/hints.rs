@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::jsonrpc;
@@ -23,16 +22,12 @@ const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 const TRACE_HEADER: &str = "traceparent";
 
 /// The members of `_meta` that say something about a call.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct MetaHints<'a> {
-    #[serde(borrow, rename = "dev.ferrata/timeoutMs")]
-    timeout_ms: Option<&'a RawValue>,
-    #[serde(borrow, rename = "dev.ferrata/workflow")]
-    workflow: Option<&'a RawValue>,
-    #[serde(borrow, rename = "dev.ferrata/idempotencyKey")]
-    idempotency_key: Option<&'a RawValue>,
-    #[serde(borrow)]
-    traceparent: Option<&'a RawValue>,
+    pub timeout_ms: Option<&'a RawValue>,
+    pub workflow: Option<&'a RawValue>,
+    pub idempotency_key: Option<&'a RawValue>,
+    pub traceparent: Option<&'a RawValue>,
 }
 
 /// Checked hints.
@@ -46,7 +41,7 @@ pub struct Hints {
 
 impl Hints {
     /// Reads what there is; the error says which hint is wrong and what it may be.
-    pub fn read(meta: &MetaHints<'_>, headers: Option<&HeaderMap>) -> Result<Self, String> {
+    pub fn read(meta: MetaHints<'_>, headers: Option<&HeaderMap>) -> Result<Self, String> {
         let timeout = pick(meta.timeout_ms, headers, TIMEOUT_HEADER)?;
         let workflow = pick(meta.workflow, headers, WORKFLOW_HEADER)?;
         let idempotency_key = pick(meta.idempotency_key, headers, IDEMPOTENCY_HEADER)?;
@@ -109,7 +104,9 @@ mod tests {
 
     fn read(meta: &str, headers: &[(&'static str, &str)]) -> Result<Hints, String> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        Hints::read(&serde_json::from_str(meta).unwrap(), Some(&headers.collect()))
+        let params = RawValue::from_string(format!("{{\"_meta\":{meta}}}")).unwrap();
+        let params = crate::protocol::mcp::Params::read(Some(&params)).unwrap();
+        Hints::read(params.hints(), Some(&headers.collect()))
     }
 
     #[test]

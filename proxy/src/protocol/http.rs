@@ -71,7 +71,7 @@ impl Endpoint {
     {
         let unknown = || Refusal::new(StatusCode::NOT_FOUND, format!("There is no tool {}.", quotable(name)));
         let tool = self.gate.tool(&caller, name).ok_or_else(unknown)?;
-        let hints = Hints::read(&MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
+        let hints = Hints::read(MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
         let arguments = arguments(&body::read_json(headers, body, &self.settings).await?)?;
         Ok(match self.gate.call(&tool, hints.into_call(arguments, caller)).await {
             Ok(result) => respond::json(StatusCode::OK, String::from(Box::<str>::from(result.value))),

@@ -100,7 +100,7 @@ async fn call_tool(
     let name = params.name().ok_or_else(|| Error::invalid_params("`name` must say which tool"))?;
     let unknown = || Error::invalid_params(format!("Unknown tool: {}", quotable(&name)));
     let tool = gate.tool(caller, &name).ok_or_else(unknown)?;
-    let hints = Hints::read(&params.hints()?, request.headers).map_err(Error::invalid_params)?;
+    let hints = Hints::read(params.hints(), request.headers).map_err(Error::invalid_params)?;
     let call = hints.into_call(params.arguments()?, caller.clone());
     Ok(match gate.call(&tool, call).await {
         Ok(result) => results::tool_result(request.id, era, &result),

@@ -16,7 +16,7 @@ pub const UNSUPPORTED_VERSION: i32 = -32022;
 
 /// Whether a request is to be read as modern: its body says so, or its header names no legacy revision.
 pub fn claims(request: &Request<'_>, params: &Params<'_>) -> bool {
-    if params.envelope().is_some_and(|envelope| envelope.protocol_version.is_some()) {
+    if params.meta.as_ref().is_some_and(|meta| meta.protocol_version.is_some()) {
         return true;
     }
     let header = request.headers.and_then(headers::version);
@@ -47,9 +47,10 @@ fn status_of(error: &Error) -> StatusCode {
 /// Checks what every modern request must say, in the order that tells a client most: its own members, its
 /// agreement with itself, then whether we speak what it speaks.
 fn admit(request: &Request<'_>, params: &Params<'_>) -> Result<(), Error> {
-    let envelope = params.envelope().unwrap_or_default();
-    let Some(version) = envelope.protocol_version else { return Err(without_version(request)) };
-    if !envelope.client_capabilities.is_some_and(is_object) {
+    let version = params.meta.as_ref().and_then(|meta| meta.protocol_version);
+    let Some(version) = version else { return Err(without_version(request)) };
+    let capabilities = params.meta.as_ref().and_then(|meta| meta.client_capabilities);
+    if !capabilities.is_some_and(is_object) {
         return Err(missing("io.modelcontextprotocol/clientCapabilities"));
     }
     let version =

@@ -1,6 +1,6 @@
 //! The members of `params` that Ferrata looks at, borrowed as raw JSON.
 //!
-//! Each is judged where it is used, so that a wrong one is answered by the method that wanted it.
+//! Most are judged where they are used, so that a wrong one is answered by the method that wanted it.
 
 use std::borrow::Cow;
 
@@ -27,16 +27,24 @@ pub struct Params<'a> {
     #[serde(borrow, rename = "requestId")]
     pub request_id: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta")]
-    meta: Option<&'a RawValue>,
+    pub meta: Option<Meta<'a>>,
 }
 
-/// What a request of the modern era says of itself.
+/// The members of `_meta` that mean something here: what a modern request says of itself, and hints about a call.
 #[derive(Debug, Default, Deserialize)]
-pub struct Envelope<'a> {
+pub struct Meta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     pub protocol_version: Option<&'a RawValue>,
     #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
     pub client_capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "dev.ferrata/timeoutMs")]
+    timeout_ms: Option<&'a RawValue>,
+    #[serde(borrow, rename = "dev.ferrata/workflow")]
+    workflow: Option<&'a RawValue>,
+    #[serde(borrow, rename = "dev.ferrata/idempotencyKey")]
+    idempotency_key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traceparent: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,15 +99,14 @@ impl<'a> Params<'a> {
         Ok(filter.tools_list_changed == Some(true))
     }
 
-    /// The modern era's own members of `_meta`, if there is such an object.
-    pub fn envelope(&self) -> Option<Envelope<'a>> {
-        self.meta.filter(|meta| is_object(meta)).and_then(|meta| serde_json::from_str(meta.get()).ok())
-    }
-
-    pub fn hints(&self) -> Result<MetaHints<'a>, Error> {
-        let Some(meta) = self.meta else { return Ok(MetaHints::default()) };
-        serde_json::from_str(meta.get())
-            .map_err(|error| Error::invalid_params(format!("`_meta` could not be read: {error}")))
+    pub fn hints(&self) -> MetaHints<'a> {
+        let Some(meta) = &self.meta else { return MetaHints::default() };
+        MetaHints {
+            timeout_ms: meta.timeout_ms,
+            workflow: meta.workflow,
+            idempotency_key: meta.idempotency_key,
+            traceparent: meta.traceparent,
+        }
     }
 }
 
