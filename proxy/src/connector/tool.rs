@@ -19,6 +19,9 @@ const MAX_TOOLS: usize = 512;
 /// Largest schema or description, in bytes.
 const MAX_TEXT_BYTES: usize = 128 << 10;
 
+/// The member of a schema that asks for an argument to be repeated in a header.
+const HEADER_WISH: &str = "x-mcp-header";
+
 /// One tool of one connector.
 #[derive(Debug)]
 pub struct ToolSpec {
@@ -65,8 +68,9 @@ impl ToolSpec {
             return Err(format!("its first operation `{}` is not in the manifest", tool.first_operation));
         }
         let effect = effect(tool.effect);
-        let (input, input_schema) =
+        let (input, mut input_schema) =
             object_schema(&tool.input_schema).map_err(|e| format!("input schema: {e}"))?;
+        drop_header_wishes(&mut input_schema);
         let (output, output_schema) =
             object_schema(&tool.output_schema).map_err(|e| format!("output schema: {e}"))?;
         let definition = serde_json::json!({
@@ -120,6 +124,22 @@ fn check_name(connector: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// An MCP schema can ask clients to repeat an argument in an HTTP header, for intermediaries to route by. Nothing stands in
+/// front of a sidecar to do so, and what is repeated would have to be compared: the wish is not passed on.
+fn drop_header_wishes(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            // A property may have that name; its schema is no string.
+            if members.get(HEADER_WISH).is_some_and(Value::is_string) {
+                members.remove(HEADER_WISH);
+            }
+            members.values_mut().for_each(drop_header_wishes);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_header_wishes),
+        _ => {}
+    }
+}
+
 /// The compiled schema and its JSON; MCP wants schemas of objects.
 fn object_schema(text: &str) -> Result<(Validator, Value), String> {
     let value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
@@ -127,4 +147,25 @@ fn object_schema(text: &str) -> Result<(Validator, Value), String> {
         return Err("`type` must be `object`".to_owned());
     }
     Ok((schema::compile(&value)?, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_asks_for_no_headers_and_keeps_everything_else() {
+        let region = |wish: Option<&str>| {
+            let mut region = json!({"type": "string", "const": "x"});
+            if let Some(wish) = wish {
+                region[HEADER_WISH] = wish.into();
+            }
+            json!({"type": "object", "properties": {"region": region, HEADER_WISH: {"type": "string"}}})
+        };
+        let mut schema = region(Some("Region"));
+        drop_header_wishes(&mut schema);
+        assert_eq!(schema, region(None));
+    }
 }
