@@ -8,36 +8,11 @@
 // era and the revision that were agreed on, the tools' names, and of the call's result `isError`, the structured content,
 // the texts and `_meta`. Exits with 1 when the protocol, not the tool, fails.
 
-import { createRequire } from 'node:module';
+import { connect, load } from './mcp_clients.mjs';
 
 const [, , which, tool, args, ...target] = process.argv;
-const require = createRequire(`${process.env.FERRATA_TEST_CLIENTS}/javascript/`);
-const identity = { name: 'ferrata-test', version: '1.0.0' };
-
-function load() {
-    if (which === 'sdk1') {
-        const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
-        const { StdioClientTransport } = require('@modelcontextprotocol/sdk/client/stdio.js');
-        const { StreamableHTTPClientTransport } = require('@modelcontextprotocol/sdk/client/streamableHttp.js');
-        return { client: new Client(identity), StdioClientTransport, StreamableHTTPClientTransport };
-    }
-    const { Client, StreamableHTTPClientTransport } = require('@modelcontextprotocol/client');
-    const { StdioClientTransport } = require('@modelcontextprotocol/client/stdio');
-    const options = which === 'auto' ? { versionNegotiation: { mode: 'auto' } } : {};
-    return { client: new Client(identity, options), StdioClientTransport, StreamableHTTPClientTransport };
-}
-
-function connect({ StdioClientTransport, StreamableHTTPClientTransport }) {
-    if (!target[0].startsWith('http')) {
-        return new StdioClientTransport({ command: target[0], args: target.slice(1), env: process.env });
-    }
-    const token = process.env.FERRATA_TEST_TOKEN;
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    return new StreamableHTTPClientTransport(new URL(target[0]), { requestInit: { headers } });
-}
-
-const { client, ...transports } = load();
-const transport = connect(transports);
+const { client, ...transports } = load(which);
+const transport = connect(transports, target);
 await client.connect(transport);
 const { tools } = await client.listTools();
 const called = await client.callTool({ name: tool, arguments: JSON.parse(args) });
