@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -14,6 +15,7 @@ use ferrata::config::{self, Auth, Config};
 use ferrata::connector;
 use ferrata::gate::{Catalog, Slot};
 use ferrata::protocol::stdio;
+use ferrata::reload::Reloader;
 use ferrata::server::{self, Drain};
 use ferrata::telemetry::{self, LogFormat, TraceContext};
 
@@ -165,13 +167,15 @@ async fn run(common: &Common, ready_file: Option<&Path>) -> Done {
 }
 
 async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
-    let (config, gate, _) = loaded(common).await?;
+    let config = config::load(&common.config).map_err(AppError::config)?;
+    let (gate, connectors) = app::gate(&config, &Auth::None, common.cache.cache.as_deref()).await?;
     let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let caller = Caller::agent(identity.agent.as_str());
-    stdio::serve(gate, caller, input, output, bounds, drain_on_signal()?)
-        .await
-        .map_err(AppError::internal)?;
+    let drain = drain_on_signal()?;
+    let reloader = Reloader::new(common.config.clone(), config, connectors, Arc::clone(&gate));
+    tokio::spawn(reloader.run(drain.clone()));
+    stdio::serve(gate, caller, input, output, bounds, drain).await.map_err(AppError::internal)?;
     // A blocked read of standard input would hold the process; nothing is left to do.
     std::io::stdout().flush().map_err(AppError::internal)?;
     std::process::exit(exit::OK.into());
@@ -263,9 +267,7 @@ fn compile(cache: &Cache, components: &[PathBuf]) -> Done {
 }
 
 /// Everything but listeners: for commands that work once. Whoever can run them needs no token.
-async fn loaded(
-    common: &Common,
-) -> Result<(Config, std::sync::Arc<ferrata::gate::Gate>, std::sync::Arc<Catalog>), AppError> {
+async fn loaded(common: &Common) -> Result<(Config, Arc<ferrata::gate::Gate>, Arc<Catalog>), AppError> {
     let config = config::load(&common.config).map_err(AppError::config)?;
     let (gate, _) = app::gate(&config, &Auth::None, common.cache.cache.as_deref()).await?;
     let catalog = gate.catalog();

@@ -10,13 +10,15 @@ import { connect, load } from './mcp_clients.mjs';
 const [, , which, ...target] = process.argv;
 const PATIENCE_MS = 60_000;
 
-const heard = Promise.withResolvers();
-const options = { listChanged: { tools: { onChanged: (error, tools) => (error ? heard.reject(error) : heard.resolve(tools)) } } };
-const { client, ...transports } = load(which, options);
+let onChanged;
+const heard = new Promise((resolve, reject) => {
+    onChanged = (error, tools) => (error ? reject(error) : resolve(tools));
+    setTimeout(() => reject(new Error('no change was heard')), PATIENCE_MS).unref();
+});
+const { client, ...transports } = load(which, { listChanged: { tools: { onChanged } } });
 const say = (tools) => console.log(JSON.stringify({ client: `javascript-${which}`, tools: tools.map(({ name }) => name) }));
 
-setTimeout(() => heard.reject(new Error('no change was heard')), PATIENCE_MS).unref();
 await client.connect(connect(transports, target));
 say((await client.listTools()).tools);
-say(await heard.promise);
+say(await heard);
 await client.close();
