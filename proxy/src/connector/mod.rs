@@ -125,11 +125,22 @@ impl Connector {
     }
 }
 
+/// Whether a call ended before its last answer was read.
+fn cut_short(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::DeadlineExceeded | FaultKind::ConnectorFailed)
+}
+
 /// What the end of every failed call knows: how often something was sent, and that a call that sent something may have had an effect.
 fn stamp(mut fault: Fault, scope: &Scope) -> Fault {
     fault.attempts = scope.attempts();
-    let cut_short = matches!(fault.kind, FaultKind::DeadlineExceeded | FaultKind::ConnectorFailed);
-    if cut_short && fault.attempts > 0 && fault.outcome == Outcome::NotSent {
+    if scope.may_have_written() {
+        fault.outcome = Outcome::Unknown;
+        // "Try again" or "nothing was done" would be a lie.
+        if fault.is_retryable() || fault.kind == FaultKind::ConnectorFailed {
+            fault.kind = FaultKind::OutcomeUnknown;
+            fault.retry_at = None;
+        }
+    } else if fault.attempts > 0 && fault.outcome == Outcome::NotSent && cut_short(fault.kind) {
         fault.outcome = Outcome::Unknown;
     }
     fault

@@ -69,7 +69,7 @@ mod tests {
             field("client_id", "c1"),
             field("audience", "https://login.example"),
         ]);
-        Material { version: 1, fields, base_urls: BTreeMap::new() }
+        Material::new(1, fields, BTreeMap::new())
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl FixedFields {
             Some(p) if same(&p.material.fields, &fields) => Ok(Arc::clone(&p.material)),
             _ => {
                 let version = previous.map_or(1, |p| p.material.version + 1);
-                Ok(Arc::new(Material { version, fields, base_urls: BTreeMap::new() }))
+                Ok(Arc::new(Material::new(version, fields, BTreeMap::new())))
             }
         }
     }

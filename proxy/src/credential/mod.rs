@@ -22,6 +22,7 @@ pub use source::Source;
 
 use crate::call::Deadline;
 use crate::config::CredentialKind;
+use crate::egress::scrub::Scrubber;
 use crate::fault::{Fault, FaultKind};
 use fixed::FixedFields;
 use session::Sessions;
@@ -29,11 +30,25 @@ use session::Sessions;
 /// The secrets of a credential at one moment. Immutable: a newer version is a new material.
 #[derive(Debug)]
 pub struct Material {
+    /// Finds these secrets in what comes back.
+    pub scrubber: Arc<Scrubber>,
     /// Grows with every change; says which one a refused request was written with.
     pub version: u64,
     pub fields: BTreeMap<String, SecretValue>,
     /// Base URLs that a login assigned, by upstream; already checked against the operator's patterns.
     pub base_urls: BTreeMap<String, String>,
+}
+
+impl Material {
+    pub fn new(
+        version: u64,
+        fields: BTreeMap<String, SecretValue>,
+        base_urls: BTreeMap<String, String>,
+    ) -> Self {
+        let mut scrubber = Scrubber::default();
+        fields.values().for_each(|secret| scrubber.add(secret));
+        Self { scrubber: Arc::new(scrubber), version, fields, base_urls }
+    }
 }
 
 /// Runs the system's own login. Implemented over the connector's guest.
@@ -138,6 +153,18 @@ impl Credentials {
 
     pub fn iter(&self) -> impl Iterator<Item = &Credential> {
         self.entries.values().map(Arc::as_ref)
+    }
+
+    /// Finds everything secret that is known of this connector's credentials at this moment.
+    pub fn scrubber(&self) -> Scrubber {
+        let mut all = Scrubber::default();
+        for credential in self.entries.values() {
+            let session = credential.sessions.as_ref().and_then(Sessions::peek);
+            for material in credential.configured().into_iter().chain(session) {
+                all.add_all(&material.scrubber);
+            }
+        }
+        all
     }
 
     /// The secrets that requests may be written with now; logs in first if need be.

@@ -47,6 +47,11 @@ impl Sessions {
         }
     }
 
+    /// The session that was made last, unless one is being made now.
+    pub fn peek(&self) -> Option<Arc<Material>> {
+        self.0.try_lock().ok()?.as_ref().map(|held| Arc::clone(&held.material))
+    }
+
     /// A session that is newer than the refused one; logs in only if nobody else has.
     pub async fn renew<L>(&self, refused: u64, login: impl FnOnce() -> L) -> Result<Arc<Material>, Fault>
     where
@@ -65,7 +70,7 @@ fn replace(held: &mut Option<Held>, session: Session) -> Arc<Material> {
     let lifetime = session.expires_in.unwrap_or(LIFETIME_WHEN_UNSAID);
     // A very short life is used for half of it rather than never.
     let usable = lifetime.saturating_sub(EXPIRY_MARGIN).max(lifetime / 2);
-    let material = Arc::new(Material { version, fields: session.fields, base_urls: session.base_urls });
+    let material = Arc::new(Material::new(version, session.fields, session.base_urls));
     *held = Some(Held { material: Arc::clone(&material), use_until: Instant::now() + usable });
     material
 }

@@ -6,17 +6,37 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::SET_COOKIE;
+use serde_json::Value;
 
 use super::client::Answer;
 use super::request::Judged;
 use super::scope::{Purpose, Scope};
-use super::scrub::{MIN_SCRUBBED_BYTES, scrub};
+use super::scrub::{MIN_SCRUBBED_BYTES, REDACTED, Scrubber};
 use crate::credential::{Material, SecretValue};
 use crate::fault::{Fault, FaultKind};
 
-/// Members of a login's answer that are tokens, whatever the connector says: the host takes them out by itself.
-const TOKEN_MEMBERS: [&str; 6] =
-    ["access_token", "refresh_token", "id_token", "token", "client_secret", "device_code"];
+/// Members of a login's answer that are secrets, whatever the connector says: the host takes them out by itself. Compared in lower case and
+/// without `_` and `-`.
+const TOKEN_MEMBERS: [&str; 14] = [
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "token",
+    "jwt",
+    "assertion",
+    "clientsecret",
+    "secret",
+    "password",
+    "apikey",
+    "sessionid",
+    "sid",
+    "devicecode",
+    "usercode",
+];
+
+/// Largest secret that is taken out of an answer, in bytes: as `credential` bounds those that it reads.
+const MAX_CAPTURED_BYTES: usize = 64 << 10;
 
 /// What an answer means, as the connector says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +96,13 @@ pub struct Exchange {
     pub(super) renewed: bool,
     pub(super) settled: bool,
     answer: Answer,
-    /// To be scrubbed: what the request carried and what was taken out of the answer.
-    secrets: Vec<SecretValue>,
-    /// The scrubbed body, once it has been asked for.
+    /// The body as JSON without what was taken out of it; none while nothing was.
+    redacted: Option<Value>,
+    /// Finds what the connector must not see.
+    scrubber: Scrubber,
+    /// In a login, nothing is shown that the host does not understand.
+    in_login: bool,
+    /// The body as it was shown, once it has been asked for.
     visible: Option<Bytes>,
 }
 
@@ -86,24 +110,30 @@ impl Exchange {
     pub(super) fn new(
         request: Judged,
         materials: BTreeMap<Arc<str>, Arc<Material>>,
-        answer: Answer,
-        secrets: Vec<SecretValue>,
+        (answer, scrubber): (Answer, Scrubber),
         scope: &Scope,
     ) -> Self {
-        let (renewed, settled) = (false, false);
-        let mut exchange = Self { request, materials, renewed, settled, answer, secrets, visible: None };
-        exchange.hide_tokens(scope);
+        let in_login = matches!(scope.purpose, Purpose::Login { .. });
+        let (renewed, settled, redacted, visible) = (false, false, None, None);
+        let mut exchange =
+            Self { request, materials, renewed, settled, answer, redacted, scrubber, in_login, visible };
+        exchange.hide_tokens();
         exchange
     }
 
     /// Puts a new answer in place of the old one.
-    pub(super) fn replace(&mut self, answer: Answer, secrets: Vec<SecretValue>, scope: &Scope) {
-        (self.answer, self.secrets, self.visible) = (answer, secrets, None);
-        self.hide_tokens(scope);
+    pub(super) fn replace(&mut self, (answer, scrubber): (Answer, Scrubber)) {
+        (self.answer, self.scrubber, self.redacted, self.visible) = (answer, scrubber, None, None);
+        self.hide_tokens();
     }
 
     pub fn status(&self) -> StatusCode {
         self.answer.status
+    }
+
+    /// What it holds of the host's memory, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.answer.body.len() + self.request.body_bytes()
     }
 
     pub(super) fn raw_header(&self, name: &str) -> Option<&str> {
@@ -112,26 +142,33 @@ impl Exchange {
 
     /// The first header of that name, scrubbed, if it is text.
     pub fn header(&self, name: &str) -> Option<String> {
-        let value = self.answer.headers.get(name)?.as_bytes();
-        String::from_utf8(self.scrubbed(value)).ok()
+        let value = self.answer.headers.get(name)?;
+        let hidden = self.in_login && name.eq_ignore_ascii_case(SET_COOKIE.as_str());
+        String::from_utf8(self.scrubbed(value.as_bytes())).ok().filter(|_| !hidden)
     }
 
     /// All headers, scrubbed.
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        self.answer.headers.iter().map(|(n, v)| (n.to_string(), self.scrubbed(v.as_bytes()))).collect()
+        // A login's cookies are sessions.
+        let shown = self.answer.headers.iter().filter(|(name, _)| !self.in_login || *name != SET_COOKIE);
+        shown.map(|(name, value)| (name.to_string(), self.scrubbed(value.as_bytes()))).collect()
     }
 
     /// The body, scrubbed. Nothing can be captured afterwards.
     pub fn body(&mut self) -> Bytes {
         if self.visible.is_none() {
-            let body = &self.answer.body;
-            self.visible = Some(scrub(body, &self.secrets).map_or_else(|| body.clone(), Bytes::from));
+            let body = match &self.redacted {
+                Some(value) => Bytes::from(value.to_string()),
+                None if self.in_login => Bytes::new(),
+                None => self.answer.body.clone(),
+            };
+            self.visible = Some(self.scrubber.scrub(&body).map_or(body, Bytes::from));
         }
         self.visible.clone().unwrap_or_default()
     }
 
     fn scrubbed(&self, text: &[u8]) -> Vec<u8> {
-        scrub(text, &self.secrets).unwrap_or_else(|| text.to_vec())
+        self.scrubber.scrub(text).unwrap_or_else(|| text.to_vec())
     }
 
     /// Takes a secret out of the answer and keeps it for this call; its name, or none if nothing stands there.
@@ -142,52 +179,73 @@ impl Exchange {
                 let why = "The body was read before the secret was captured.";
                 return Err(Fault::new(FaultKind::InvalidArguments, why));
             }
-            Place::Body(pointer) => string_at(&self.answer.body, pointer),
+            Place::Body(pointer) => self.take_out(pointer),
         };
         let Some(found) = found else { return Ok(None) };
-        if found.len() < MIN_SCRUBBED_BYTES {
-            let why = format!(
-                "A secret of fewer than {MIN_SCRUBBED_BYTES} bytes cannot be taken out of an answer."
-            );
+        if !(MIN_SCRUBBED_BYTES..=MAX_CAPTURED_BYTES).contains(&found.len()) {
+            let bounds = format!("{MIN_SCRUBBED_BYTES} to {MAX_CAPTURED_BYTES} bytes");
+            let why = format!("A secret that is taken out of an answer has {bounds}.");
             return Err(Fault::new(FaultKind::SchemaMismatch, why));
         }
         let value = SecretValue::new(found);
-        let name = scope.keep(vec![self.request.upstream.to_string()], value.clone());
-        self.secrets.push(value);
-        name.map(Some)
+        self.scrubber.add(&value);
+        scope
+            .keep(vec![self.request.upstream.to_string()], value)
+            .map(Some)
             .ok_or_else(|| Fault::new(FaultKind::ConnectorFailed, "Too many secrets were captured."))
     }
 
-    /// In a login, tokens are hidden before the guest looks: a hostile one gains nothing by not capturing them.
-    fn hide_tokens(&mut self, scope: &Scope) {
-        if matches!(scope.purpose, Purpose::Login { .. })
-            && let Ok(value) = serde_json::from_slice::<serde_json::Value>(&self.answer.body)
+    /// The text at a place of the body, which is hidden there from now on.
+    fn take_out(&mut self, pointer: &str) -> Option<Vec<u8>> {
+        let mut value: Value = serde_json::from_slice(&self.answer.body).ok()?;
+        let found = value.pointer(pointer)?.as_str()?.as_bytes().to_vec();
+        let shown = self.redacted.as_mut().unwrap_or(&mut value);
+        if let Some(member) = shown.pointer_mut(pointer) {
+            *member = REDACTED.into();
+        }
+        self.redacted.get_or_insert(value);
+        Some(found)
+    }
+
+    /// In a login, secrets are hidden before the guest looks, whatever their spelling: a hostile one gains nothing by not capturing them.
+    fn hide_tokens(&mut self) {
+        if self.in_login
+            && let Ok(mut value) = serde_json::from_slice::<Value>(&self.answer.body)
         {
-            tokens_in(&value, &mut self.secrets);
+            hide(&mut value, &mut self.scrubber, &mut 0);
+            self.redacted = Some(value);
         }
     }
 }
 
-fn string_at(body: &[u8], pointer: &str) -> Option<Vec<u8>> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    value.pointer(pointer)?.as_str().map(|s| s.as_bytes().to_vec())
-}
+/// Most hidden tokens that are looked for elsewhere in the answer too; a login brings three.
+const MAX_HIDDEN_SCRUBBED: usize = 16;
 
-fn tokens_in(value: &serde_json::Value, found: &mut Vec<SecretValue>) {
+fn hide(value: &mut Value, scrubber: &mut Scrubber, found: &mut usize) {
     match value {
-        serde_json::Value::Object(members) => {
+        Value::Object(members) => {
             for (name, member) in members {
-                match member.as_str() {
-                    Some(text) if TOKEN_MEMBERS.contains(&name.as_str()) => {
-                        found.push(SecretValue::new(text.as_bytes().to_vec()));
+                match member {
+                    Value::String(text) if is_token(name) => {
+                        *found += 1;
+                        if *found <= MAX_HIDDEN_SCRUBBED && text.len() <= MAX_CAPTURED_BYTES {
+                            scrubber.add(&SecretValue::new(std::mem::take(text).into_bytes()));
+                        }
+                        *text = REDACTED.to_owned();
                     }
-                    _ => tokens_in(member, found),
+                    other => hide(other, scrubber, found),
                 }
             }
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| tokens_in(item, found)),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, scrubber, found)),
         _ => {}
     }
+}
+
+fn is_token(member: &str) -> bool {
+    let plain: String =
+        member.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
+    TOKEN_MEMBERS.contains(&plain.as_str())
 }
 
 /// What a `Retry-After` header asks for (RFC 9110 section 10.2.3): seconds or a date.
@@ -202,7 +260,12 @@ pub fn retry_after(header: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
+    use crate::call::{Caller, Deadline};
+    use crate::egress::operation::Effect;
+    use crate::telemetry::TraceContext;
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
@@ -211,11 +274,60 @@ mod tests {
         assert_eq!(retry_after("soon"), None);
     }
 
-    #[test]
-    fn tokens_are_found_however_deep() {
-        let body = serde_json::json!({"ok": true, "authed_user": {"access_token": "xoxp-1"}, "list": [{"id_token": "j"}]});
-        let mut found = Vec::new();
-        tokens_in(&body, &mut found);
-        assert_eq!(found.len(), 2);
+    fn exchange(body: &str, in_login: bool) -> (Exchange, Scope) {
+        let purpose = match in_login {
+            true => Purpose::Login { credential: "login".into() },
+            false => Purpose::Call { ceiling: Effect::Read },
+        };
+        let deadline = Deadline::after(Duration::from_secs(1));
+        let scope = Scope::new(purpose, Caller::anonymous(), deadline, TraceContext::fresh());
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::SET_COOKIE, HeaderValue::from_static("sid=very-secret-cookie"));
+        let answer = Answer { status: StatusCode::OK, headers, body: Bytes::from(body.to_owned()) };
+        let request = Judged::for_tests("api");
+        let exchange = Exchange::new(request, BTreeMap::new(), (answer, Scrubber::default()), &scope);
+        (exchange, scope)
+    }
+
+    fn shown(exchange: &mut Exchange) -> String {
+        String::from_utf8(exchange.body().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_login_shows_no_token_however_it_is_spelled_or_nested() {
+        for body in [
+            r#"{"authed_user":{"access_token":"xoxp-123456"}}"#,
+            r#"[{"idToken":"xoxp-123456"}]"#,
+            r#"{"access_token":"xoxp\u002d123456"}"#,
+            r#"{"access-token":"xoxp-123456","url":"https://h/?t=xoxp-123456"}"#,
+            r#"{"sid":"123456"}"#,
+            "access_token=xoxp-123456",
+        ] {
+            let (mut exchange, _) = exchange(body, true);
+            assert!(!shown(&mut exchange).contains("123456"), "{body}");
+            assert!(exchange.header("set-cookie").is_none() && exchange.headers().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_captured_leaves_the_body_and_can_be_captured_in_a_login_too() {
+        for in_login in [false, true] {
+            let body = r#"{"access_token":"a\/b-12345678","expires_in":3600}"#;
+            let (mut exchange, scope) = exchange(body, in_login);
+            let name = exchange.capture(&Place::Body("/access_token".to_owned()), &scope).unwrap().unwrap();
+            assert_eq!(scope.captured(&name).unwrap().value.expose(), b"a/b-12345678");
+            let shown = shown(&mut exchange);
+            assert!(!shown.contains("12345678") && shown.contains("3600"), "{shown}");
+            assert!(exchange.capture(&Place::Body("/access_token".to_owned()), &scope).is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_captured_secret_is_bounded() {
+        let body = serde_json::json!({ "t": "x".repeat(MAX_CAPTURED_BYTES + 1), "s": "short" }).to_string();
+        let (mut exchange, scope) = exchange(&body, false);
+        assert!(exchange.capture(&Place::Body("/t".to_owned()), &scope).is_err());
+        assert!(exchange.capture(&Place::Body("/s".to_owned()), &scope).is_err());
+        assert!(exchange.capture(&Place::Body("/absent".to_owned()), &scope).unwrap().is_none());
     }
 }

@@ -20,7 +20,7 @@ pub mod upstream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::credential::{Credentials, Material, SecretValue};
+use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome};
 use client::{Answer, ClientError};
 use exchange::Exchange;
@@ -28,6 +28,7 @@ use operation::{Effect, Mismatch, Operations};
 use path::GuestPath;
 use request::{Judged, Request};
 use scope::{Purpose, Scope};
+use scrub::Scrubber;
 use upstream::{Http, Upstream, Upstreams};
 
 /// A guest's request that breaks a rule of the house, or lacks what it may ask for: never sent, and counted.
@@ -86,8 +87,10 @@ impl Egress {
     pub async fn send(&self, scope: &Scope, request: Request) -> Result<Exchange, Fault> {
         let (upstream, judged) = self.judge(scope, request).map_err(Refusal::into_fault)?;
         let materials = self.materials(scope, &judged).await?;
-        let (answer, secrets) = self.attempt(scope, upstream, &judged, &materials).await?;
-        Ok(Exchange::new(judged, materials, answer, secrets, scope))
+        let answered = self.attempt(scope, upstream, &judged, &materials).await?;
+        let exchange = Exchange::new(judged, materials, answered, scope);
+        scope.note_held(exchange.held_bytes());
+        Ok(exchange)
     }
 
     /// One sending. The stack, outermost first; the policies whose places are marked are not built.
@@ -97,7 +100,7 @@ impl Egress {
         upstream: &Http,
         request: &Judged,
         materials: &BTreeMap<Arc<str>, Arc<Material>>,
-    ) -> Result<(Answer, Vec<SecretValue>), Fault> {
+    ) -> Result<(Answer, Scrubber), Fault> {
         //  1. retry decision            (place; `settle` decides about a renewed credential)
         //  2. breaker                   (place)
         //  3. limiter and queue         (place)
@@ -105,18 +108,24 @@ impl Egress {
         //  5. bulkhead                  (place)
         //  6. credential: secrets are written last, so that nothing above ever holds them
         let base = upstream.base(materials.values())?;
-        let (wire, secrets) = request.write(&base, scope, materials)?;
+        let mut scrubber = self.credentials.scrubber();
+        let wire = request.write(&base, scope, materials, &mut scrubber)?;
+        scope.note_sent(request.effect);
         //  7. client: connection, TLS, bounds, deadline
         let sent = tokio::time::timeout_at(scope.deadline.instant(), upstream.client.send(wire)).await;
         scope.count_attempt();
-        //  8. scrub: with the secrets that were written, when the guest reads the answer
+        //  8. scrub: of all that is known to be secret, when the guest reads the answer
         match sent {
             Ok(Ok(answer)) => {
                 self.count(request, answer.status.as_str());
-                Ok((answer, secrets))
+                self.check_readable(request, &answer)?;
+                Ok((answer, scrubber))
             }
             Ok(Err(error)) => {
                 self.count(request, "none");
+                if matches!(error, ClientError::Connect(_)) {
+                    scope.note_refused(request.effect);
+                }
                 Err(self.no_answer(request, error))
             }
             Err(_) => {
@@ -126,7 +135,22 @@ impl Egress {
         }
     }
 
+    /// An answer in an encoding that nobody asked for cannot be searched for secrets.
+    fn check_readable(&self, request: &Judged, answer: &Answer) -> Result<(), Fault> {
+        match answer.headers.get(http::header::CONTENT_ENCODING) {
+            Some(encoding) if encoding.as_bytes() != b"identity" => {
+                let message = format!("`{}` answered in an encoding that was not asked for.", self.connector);
+                let fault = Fault::new(FaultKind::SchemaMismatch, message).with_outcome(Outcome::Unknown);
+                Err(fault.with_operation(Arc::clone(&request.operation)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn judge(&self, scope: &Scope, request: Request) -> Result<(&Http, Judged), Refusal> {
+        if scope.holds_too_much() {
+            return Err(Refusal::new("held", "the guest holds too many answers: drop exchanges first"));
+        }
         let upstream = match self.upstreams.get(&request.upstream) {
             Some(Upstream::Http(http)) => http,
             Some(Upstream::Sql(_)) => return Err(Refusal::new("upstream", "that upstream speaks SQL")),

@@ -13,9 +13,10 @@ use http_body_util::Full;
 use super::Refusal;
 use super::base::BaseUrl;
 use super::operation::Effect;
-use super::part::{MAX_PARTS, Part};
+use super::part::{Atom, MAX_PARTS, Part};
 use super::path::GuestPath;
 use super::scope::{Purpose, Scope};
+use super::scrub::Scrubber;
 use crate::credential::{Credential, Credentials, Material, Position, SecretValue};
 use crate::fault::Fault;
 
@@ -25,9 +26,15 @@ const MAX_HEADERS: usize = 100;
 /// Largest body of a request, in bytes, before secrets are written into it.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
+/// Most bytes that secrets may add to one header or body.
+const MAX_SECRETS_BYTES: usize = 256 << 10;
+
 /// Headers that are the host's alone; `proxy-*` too.
-const HOSTS_HEADERS: [&str; 11] = [
+const HOSTS_HEADERS: [&str; 13] = [
     "host",
+    // The host must be able to read an answer: whole and as it is.
+    "accept-encoding",
+    "range",
     "content-length",
     "transfer-encoding",
     "connection",
@@ -94,6 +101,28 @@ impl Judged {
         })
     }
 
+    /// Bytes of the body, as the guest wrote it.
+    pub fn body_bytes(&self) -> usize {
+        self.body.iter().map(bytes_of).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(upstream: &str) -> Self {
+        let path = GuestPath::parse("/").expect("a path");
+        let (upstream, operation) = (upstream.into(), "test".into());
+        let (headers, body, credentials) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            upstream,
+            operation,
+            effect: Effect::Read,
+            method: Method::GET,
+            path,
+            headers,
+            body,
+            credentials,
+        }
+    }
+
     /// Checks that each secret may stand where the guest put it, and notes whose they are.
     pub fn check_secrets(&mut self, scope: &Scope, credentials: &Credentials) -> Result<(), Refusal> {
         let mut used = Vec::new();
@@ -118,7 +147,8 @@ impl Judged {
         base: &BaseUrl,
         scope: &Scope,
         materials: &BTreeMap<Arc<str>, Arc<Material>>,
-    ) -> Result<(http::Request<Full<Bytes>>, Vec<SecretValue>), Fault> {
+        scrubber: &mut Scrubber,
+    ) -> Result<http::Request<Full<Bytes>>, Fault> {
         let secrets = self.secret_values(scope, materials)?;
         let lookup = |name: &str| {
             secrets
@@ -128,21 +158,21 @@ impl Judged {
         let mut builder = http::Request::builder()
             .method(self.method.clone())
             .uri(base.join(&self.path).map_err(Fault::internal)?)
+            .header(http::header::ACCEPT_ENCODING, "identity")
             .header("traceparent", scope.trace.child().to_string());
         if !self.headers.iter().any(|(name, _)| *name == http::header::USER_AGENT) {
             builder =
                 builder.header(http::header::USER_AGENT, concat!("ferrata/", env!("CARGO_PKG_VERSION")));
         }
         for (name, parts) in &self.headers {
-            let mut value = HeaderValue::from_bytes(&written(parts, &lookup)?).map_err(|_| {
+            let mut value = HeaderValue::from_bytes(&written(parts, &lookup, scrubber)?).map_err(|_| {
                 Refusal::new("header", format!("the value of `{name}` is not one")).into_fault()
             })?;
             value.set_sensitive(parts.iter().any(|p| p.secrets().next().is_some()));
             builder = builder.header(name, value);
         }
-        let body = Full::new(Bytes::from(written(&self.body, &lookup)?));
-        let request = builder.body(body).map_err(Fault::internal)?;
-        Ok((request, secrets.into_values().collect()))
+        let body = Full::new(Bytes::from(written(&self.body, &lookup, scrubber)?));
+        builder.body(body).map_err(Fault::internal)
     }
 
     fn secret_values(
@@ -166,12 +196,25 @@ impl Judged {
     }
 }
 
+/// The parts, encoded. One that holds a secret is a secret itself: an upstream may echo it.
 fn written<'a>(
     parts: &[Part],
     lookup: &impl Fn(&str) -> Result<&'a SecretValue, Fault>,
+    scrubber: &mut Scrubber,
 ) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
-    parts.iter().try_for_each(|part| part.write(&mut out, lookup))?;
+    for part in parts {
+        let from = out.len();
+        part.write(&mut out, lookup)?;
+        if out.len() > MAX_BODY_BYTES + MAX_SECRETS_BYTES {
+            let why = format!("more than {MAX_SECRETS_BYTES} bytes of secrets");
+            return Err(Refusal::new("secret", why).into_fault());
+        }
+        if let Some(secret) = part.secrets().next() {
+            lookup(secret).map(|value| scrubber.add(value))?;
+            scrubber.add_text(out[from..].to_vec());
+        }
+    }
     Ok(out)
 }
 
@@ -187,18 +230,20 @@ fn header((name, parts): (String, Vec<Part>)) -> Result<(HeaderName, Vec<Part>),
 
 fn parts_are_bounded(parts: &[Part]) -> Result<(), Refusal> {
     let atoms: usize = parts.iter().map(|p| p.atoms.len()).sum();
-    let bytes: usize = parts
-        .iter()
-        .flat_map(|p| &p.atoms)
-        .map(|a| match a {
-            super::part::Atom::Bytes(bytes) => bytes.len(),
-            super::part::Atom::Secret(_) => 0,
-        })
-        .sum();
+    let bytes: usize = parts.iter().map(bytes_of).sum();
     if parts.len() > MAX_PARTS || atoms > MAX_PARTS || bytes > MAX_BODY_BYTES {
         return Err(Refusal::new("body", format!("more than {MAX_PARTS} parts or {MAX_BODY_BYTES} bytes")));
     }
     Ok(())
+}
+
+/// Bytes of a part that the guest wrote itself.
+fn bytes_of(part: &Part) -> usize {
+    let atom = |atom: &Atom| match atom {
+        Atom::Bytes(bytes) => bytes.len(),
+        Atom::Secret(_) => 0,
+    };
+    part.atoms.iter().map(atom).sum()
 }
 
 /// Whether a secret may be written there, towards that upstream, in this run. Returns the credential of a configured one.

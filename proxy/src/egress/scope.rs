@@ -1,7 +1,7 @@
 //! What egress must know about the call on whose behalf something is sent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::operation::Effect;
@@ -11,6 +11,9 @@ use crate::telemetry::TraceContext;
 
 /// Most secrets that one call may capture: a login needs three.
 const MAX_CAPTURED: usize = 64;
+
+/// Most bytes of exchanges that one run may hold before it sends another: some full answers of the default size.
+const MAX_HELD_BYTES: usize = 16 << 20;
 
 /// Why a guest runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,10 @@ pub struct Scope {
     pub deadline: Deadline,
     pub trace: TraceContext,
     attempts: AtomicU32,
+    /// Writes that may have reached a system and were not refused by it.
+    writes: AtomicU32,
+    /// Bytes of the exchanges that the guest holds.
+    held: AtomicUsize,
     captured: Mutex<HashMap<String, Captured>>,
 }
 
@@ -59,8 +66,43 @@ pub struct Captured {
 
 impl Scope {
     pub fn new(purpose: Purpose, caller: Caller, deadline: Deadline, trace: TraceContext) -> Self {
-        let (attempts, captured) = (AtomicU32::new(0), Mutex::default());
-        Self { purpose, caller, deadline, trace, attempts, captured }
+        let (attempts, writes, held) = (AtomicU32::new(0), AtomicU32::new(0), AtomicUsize::new(0));
+        Self { purpose, caller, deadline, trace, attempts, writes, held, captured: Mutex::default() }
+    }
+
+    /// Notes a request that is about to be sent: from now on, nobody knows what became of a write.
+    pub fn note_sent(&self, effect: Effect) {
+        if !effect.is_repeatable() {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a request that was noted before was never received, or was refused.
+    pub fn note_refused(&self, effect: Effect) {
+        if !effect.is_repeatable() {
+            let less = |writes: u32| writes.checked_sub(1);
+            let _ = self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    /// Whether something may have been done that cannot be repeated.
+    pub fn may_have_written(&self) -> bool {
+        self.writes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes bytes that the guest makes the host hold, or lets go of.
+    pub fn note_held(&self, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn note_let_go(&self, bytes: usize) {
+        let _ =
+            self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |h| Some(h.saturating_sub(bytes)));
+    }
+
+    /// Whether the guest holds so much that it must let go of something before it may send.
+    pub fn holds_too_much(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > MAX_HELD_BYTES
     }
 
     /// Counts one exchange and returns how many there are now.

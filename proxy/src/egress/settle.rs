@@ -35,7 +35,7 @@ impl Egress {
             _ if exchange.status() == StatusCode::TOO_MANY_REQUESTS => Verdict::of_status(exchange.status()),
             claimed => claimed,
         };
-        self.count_verdict(exchange, &verdict);
+        self.note_verdict(scope, exchange, &verdict);
         let fault = match verdict {
             Verdict::Ok | Verdict::Rejected => {
                 exchange.settled = true;
@@ -53,10 +53,19 @@ impl Egress {
     }
 
     /// Judges an exchange that the guest dropped without a word, by its status alone.
-    pub fn judge_dropped(&self, exchange: &Exchange) {
+    pub fn judge_dropped(&self, scope: &Scope, exchange: &Exchange) {
+        scope.note_let_go(exchange.held_bytes());
         if !exchange.settled {
-            self.count_verdict(exchange, &Verdict::of_status(exchange.status()));
+            self.note_verdict(scope, exchange, &Verdict::of_status(exchange.status()));
         }
+    }
+
+    /// A request that the system refused has done nothing.
+    fn note_verdict(&self, scope: &Scope, exchange: &Exchange, verdict: &Verdict) {
+        if matches!(verdict, Verdict::Rejected | Verdict::Throttled { .. } | Verdict::Unauthenticated) {
+            scope.note_refused(exchange.request.effect);
+        }
+        self.count_verdict(exchange, verdict);
     }
 
     /// Once per exchange: gets newer secrets than those that were refused, and sends the same request with them. Safe for a write,
@@ -78,19 +87,34 @@ impl Egress {
         if exchange.materials.is_empty() {
             return Err(refused("the request carried none"));
         }
-        for (name, material) in &mut exchange.materials {
-            let missing = || Fault::internal(format!("the credential `{name}` is gone"));
-            let credential = self.credentials.get(name).ok_or_else(missing)?;
-            let newer = self.credentials.renew(credential, material.version, scope.deadline).await;
-            *material = newer.map_err(|fault| fault.with_outcome(Outcome::Rejected))?;
-        }
+        self.renew(scope, exchange).await?;
         exchange.renewed = true;
         let Some(Upstream::Http(upstream)) = self.upstreams.get(&exchange.request.upstream) else {
             return Err(Fault::internal("an upstream went away during a call"));
         };
-        let (answer, secrets) = self.attempt(scope, upstream, &exchange.request, &exchange.materials).await?;
-        exchange.replace(answer, secrets, scope);
+        let before = exchange.held_bytes();
+        let answered = self.attempt(scope, upstream, &exchange.request, &exchange.materials).await?;
+        exchange.replace(answered);
+        scope.note_let_go(before);
+        scope.note_held(exchange.held_bytes());
         Ok(())
+    }
+
+    /// Gets newer secrets. Which of several was refused nobody knows: one that is newer is enough to try.
+    async fn renew(&self, scope: &Scope, exchange: &mut Exchange) -> Result<(), Fault> {
+        let (mut any, mut first) = (false, None);
+        for (name, material) in &mut exchange.materials {
+            let missing = || Fault::internal(format!("the credential `{name}` is gone"));
+            let credential = self.credentials.get(name).ok_or_else(missing)?;
+            match self.credentials.renew(credential, material.version, scope.deadline).await {
+                Ok(newer) => (*material, any) = (newer, true),
+                Err(fault) => first = first.or(Some(fault)),
+            }
+        }
+        match first {
+            Some(fault) if !any => Err(fault.with_outcome(Outcome::Rejected)),
+            _ => Ok(()),
+        }
     }
 
     fn throttled(&self, exchange: &Exchange, claimed: Option<Duration>) -> Fault {

@@ -104,7 +104,7 @@ impl http::HostExchange for Guest {
 
     async fn drop(&mut self, this: Resource<Exchange>) -> wasmtime::Result<()> {
         let exchange = self.table.delete(this)?;
-        self.run.runtime.egress.judge_dropped(&exchange);
+        self.run.runtime.egress.judge_dropped(&self.run.scope, &exchange);
         Ok(())
     }
 }

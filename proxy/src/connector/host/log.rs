@@ -2,7 +2,6 @@
 
 use super::Guest;
 use crate::connector::bindings::log::{self, Level};
-use crate::egress::scrub::scrub;
 
 impl log::Host for Guest {
     async fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
@@ -30,9 +29,7 @@ impl log::Host for Guest {
 impl super::Run {
     /// Without the secrets that this connector is configured with, and without control characters.
     pub fn scrub(&self, text: &str) -> String {
-        let credentials = self.runtime.egress.credentials.iter();
-        let materials: Vec<_> = credentials.filter_map(|c| c.configured().ok()).collect();
-        let clean = scrub(text.as_bytes(), materials.iter().flat_map(|m| m.fields.values()));
+        let clean = self.runtime.egress.credentials.scrubber().scrub(text.as_bytes());
         let clean = clean.map_or_else(|| text.to_owned(), |c| String::from_utf8_lossy(&c).into_owned());
         clean.replace(|c: char| c.is_control(), " ")
     }

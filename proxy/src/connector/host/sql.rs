@@ -8,7 +8,7 @@ use crate::egress::Refusal;
 use crate::egress::operation::Effect;
 use crate::egress::sql::{Access, Query, SqlUpstream, Value};
 use crate::egress::upstream::Upstream;
-use crate::fault::Fault;
+use crate::fault::{Fault, Outcome};
 
 impl sql::Host for Guest {
     async fn query(&mut self, request: sql::Request) -> wasmtime::Result<Result<sql::Rows, types::Fault>> {
@@ -42,7 +42,11 @@ impl Run {
         };
         let operation = request.operation.as_str().into();
         self.scope.count_attempt();
+        self.scope.note_sent(effect);
         let ran = how(upstream, native(request, effect), self.scope.deadline).await;
+        if ran.as_ref().is_err_and(|fault| fault.outcome != Outcome::Unknown) {
+            self.scope.note_refused(effect);
+        }
         ran.map_err(|fault| fault.with_operation(operation))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde_json::{Map, Value as Json};
 use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
-use super::super::scrub::scrub;
+use super::super::scrub::Scrubber;
 use super::types::Access;
 use super::{guard, sqlstate, statement};
 use crate::credential::SecretValue;
@@ -174,7 +174,9 @@ impl Reporter {
     /// `text` without the passwords that this database was logged in to with.
     pub(super) fn scrub(&self, text: &str) -> String {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let scrubbed = scrub(text.as_bytes(), known.iter());
+        let mut scrubber = Scrubber::default();
+        known.iter().for_each(|secret| scrubber.add(secret));
+        let scrubbed = scrubber.scrub(text.as_bytes());
         scrubbed.map_or_else(|| text.to_owned(), |clean| String::from_utf8_lossy(&clean).into_owned())
     }
 }
