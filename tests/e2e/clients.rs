@@ -22,7 +22,7 @@ const CLIENTS: [(&str, &[&str]); 6] = [
 const TOOL: &str = "probe_read";
 const ARGUMENTS: &str = r#"{"path":"x"}"#;
 
-fn installed() -> Option<PathBuf> {
+pub fn installed() -> Option<PathBuf> {
     needs("the clients of tests/clients/install", std::env::var_os("FERRATA_TEST_CLIENTS").map(PathBuf::from))
 }
 
@@ -72,7 +72,7 @@ async fn lists_and_calls(installed: &Path, script: &str, arguments: &[&str], tar
     assert!(all.contains("authorization: Bearer [redacted]"), "{script} {arguments:?} got no result: {all}");
 }
 
-fn client(installed: &Path, script: &str) -> Command {
+pub fn client(installed: &Path, script: &str) -> Command {
     let scripts = artifacts::workspace().join("tests/clients");
     let mut command = match script.rsplit('.').next() {
         Some("py") => Command::new(installed.join("python/bin/python")),

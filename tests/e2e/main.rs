@@ -10,12 +10,14 @@
 //! | `plain_http` | `/v1/tools` for agents without MCP |
 //! | `agents` | who may call what, and from where |
 //! | `clients` | MCP clients of others |
+//! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
 
 mod agents;
+mod changes;
 mod chat;
 mod clients;
 mod commands;
