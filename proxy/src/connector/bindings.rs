@@ -13,4 +13,4 @@ wasmtime::component::bindgen!({
 });
 
 pub use exports::ferrata::connector::{authenticator, manifest, tools};
-pub use ferrata::connector::{cache, context, http, log, secrets, sql, types};
+pub use self::ferrata::connector::{cache, context, http, log, secrets, sql, types};
