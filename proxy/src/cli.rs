@@ -13,7 +13,7 @@ use ferrata::app::{self, AppError};
 use ferrata::call::{Caller, ToolCall};
 use ferrata::config::{self, Auth, Config};
 use ferrata::connector;
-use ferrata::gate::{Catalog, Slot};
+use ferrata::gate::{Authenticator, Catalog, Slot};
 use ferrata::protocol::stdio;
 use ferrata::reload::Reloader;
 use ferrata::server::{self, Drain};
@@ -182,30 +182,37 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
 }
 
 async fn check(common: &Common) -> Done {
-    let (_, _, catalog) = loaded(common).await?;
-    let mut wrong = 0;
+    let (config, _, catalog) = loaded(common).await?;
+    let mut report = String::new();
+    let mut problems = 0;
+    let mut problem = |report: &mut String, line: String| {
+        problems += 1;
+        report.push_str(&line);
+    };
+    if let Err(reason) = Authenticator::new(&config.agent.auth) {
+        problem(&mut report, format!("agent.auth: {reason}\n"));
+    }
     for (name, slot) in catalog.slots() {
-        match slot {
-            Slot::Ready { connector, .. } => {
-                println!("{name}: {} {}", connector.manifest.name, connector.manifest.version);
-                for tool in &connector.tools {
-                    println!("  {name}_{} ({})", tool.name, tool.effect.name());
-                }
-                for (credential, problem) in connector.credential_problems() {
-                    wrong += 1;
-                    println!("  credentials.{credential}: {problem}");
-                }
-            }
+        let connector = match slot {
+            Slot::Ready { connector, .. } => connector,
             Slot::Broken(reason) => {
-                wrong += 1;
-                println!("{name}: {reason}");
+                problem(&mut report, format!("{name}: {reason}\n"));
+                continue;
             }
+        };
+        report.push_str(&format!("{name}: {} {}\n", connector.manifest.name, connector.manifest.version));
+        for tool in &connector.tools {
+            report.push_str(&format!("  {name}_{} ({})\n", tool.name, tool.effect.name()));
+        }
+        for (credential, why) in connector.credential_problems() {
+            problem(&mut report, format!("  credentials.{credential}: {why}\n"));
         }
     }
-    match wrong {
-        0 => print(&format!("{} connectors, all good", catalog.slots().len())),
-        _ => Err(AppError::Config(format!("{wrong} problems in {}", common.config.display()))),
+    if problems == 0 {
+        return print(&format!("{report}{} connectors, all good", catalog.slots().len()));
     }
+    print(report.trim_end())?;
+    Err(AppError::Config(format!("{problems} problems in {}", common.config.display())))
 }
 
 async fn tools(common: &Common, identity: &Identity, json: bool) -> Done {
@@ -214,7 +221,9 @@ async fn tools(common: &Common, identity: &Identity, json: bool) -> Done {
     if json {
         return print(&String::from_utf8_lossy(&listing.mcp));
     }
-    listing.names.iter().for_each(|name| println!("{name}"));
+    if !listing.names.is_empty() {
+        print(&listing.names.join("\n"))?;
+    }
     for (name, slot) in catalog.slots() {
         if let Slot::Broken(reason) = slot {
             eprintln!("{name}: not loaded: {reason}");
@@ -250,7 +259,7 @@ async fn call(
         Ok(result) => print(result.value.get()),
         Err(fault) => {
             eprintln!("{}", fault.sentence());
-            println!("{}", serde_json::to_string(&*fault).map_err(AppError::internal)?);
+            print(&serde_json::to_string(&*fault).map_err(AppError::internal)?)?;
             Ok(exit::FAULT)
         }
     }
@@ -274,9 +283,12 @@ async fn loaded(common: &Common) -> Result<(Config, Arc<ferrata::gate::Gate>, Ar
     Ok((config, gate, catalog))
 }
 
+/// Whoever reads may have read enough and gone.
 fn print(text: &str) -> Done {
-    println!("{text}");
-    Ok(exit::OK)
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(AppError::internal(e)),
+        _ => Ok(exit::OK),
+    }
 }
 
 /// A drain that SIGTERM or SIGINT begins; the second signal ends the process as usual.

@@ -62,7 +62,11 @@ impl Connectors {
     pub fn catalog(&self, config: &Config) -> Result<Catalog, String> {
         let access = AccessRules::new(config.access.as_ref())?;
         let slots = self.loaded.iter().map(|(name, entry)| (name.clone(), entry.slot.clone())).collect();
-        Ok(Catalog::new(slots, Arc::new(access), config.defaults.deadline.0))
+        let catalog = Catalog::new(slots, Arc::new(access), config.defaults.deadline.0);
+        match catalog.unknown_in_rules() {
+            unknown if unknown.is_empty() => Ok(catalog),
+            unknown => Err(format!("no connector has these tools: {}", unknown.join(", "))),
+        }
     }
 
     fn is_due(&self, config: &Config, name: &str, connector: &config::Connector) -> bool {
@@ -77,9 +81,12 @@ impl Connectors {
         // Before the file is read: a change in between is seen by the next look.
         let stamp = Stamp::of(&connector.component);
         let bounds = bounds(config, connector);
-        let previous = self.loaded.get(name).and_then(|entry| entry.slot.connector());
+        let entry = self.loaded.get(name);
+        let previous = entry.and_then(|e| e.slot.connector());
         let loaded = connector::load(&self.engine, &self.cache, name, connector, bounds, previous).await;
-        let slot = slot(name, loaded, previous);
+        // The old one goes on only under the configuration that it was granted: what the operator took away is gone.
+        let fallback = previous.filter(|_| entry.is_some_and(|e| e.config == *connector));
+        let slot = slot(name, loaded, fallback);
         Entry { slot, config: connector.clone(), bounds, stamp, tried: Instant::now() }
     }
 }

@@ -30,7 +30,7 @@ pub const GUEST_TOKEN: &str = "s3cr3t-that-no-guest-sees";
 pub fn slack(setup: &Setup, sandbox: &Sandbox<Slack>) -> Result<Value> {
     Ok(json!({
         "component": artifacts::connector("ferrata-slack")?,
-        "upstreams": { "api": { "url": sandbox.url(), "account": "acme" } },
+        "upstreams": { "api": { "url": sandbox.url() } },
         "credentials": {
             "bot": { "kind": "static", "token": setup.file(SLACK_BOT_TOKEN, seed::BOT_TOKEN)? },
             "user": { "kind": "static", "token": setup.file(SLACK_USER_TOKEN, seed::USER_TOKEN)? },

@@ -8,7 +8,10 @@ use crate::credential::Position;
 use crate::egress::base::{BaseUrl, SqlUrl};
 
 /// Fields of a login that are no secrets, and may be written as they are.
-const PUBLIC_FIELDS: [&str; 5] = ["subject", "audience", "scope", "token_url", "user"];
+const PUBLIC_FIELDS: [&str; 3] = ["subject", "audience", "scope"];
+
+/// What a login may have beside what it needs.
+const OPTIONAL_LOGIN_FIELDS: [&str; 2] = ["subject", "scope"];
 
 /// Every mistake as JSON Pointer and message.
 pub fn mistakes(config: &Config) -> Vec<(String, String)> {
@@ -107,6 +110,9 @@ fn connector(at: &str, connector: &Connector, found: &mut Found) {
 
 fn upstream(at: &str, upstream: &Upstream, found: &mut Found) {
     let sql = upstream.is_sql();
+    if upstream.account.is_some() {
+        found.not_yet(format!("{at}/account"), "without limits there is nothing to share");
+    }
     if !sql && upstream.sql.is_some() {
         found.add(format!("{at}/sql"), "only an upstream with a `postgres:` URL has a `sql` section");
     }
@@ -127,6 +133,7 @@ fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut
             CredentialKind::Static | CredentialKind::ClientCredentials | CredentialKind::JwtBearer => {}
             later => found.add(format!("{at}/kind"), format!("{}: not yet", later.name())),
         }
+        login_fields(&at, credential, found);
         for (field, source) in &credential.fields {
             let plain = matches!(source, Field::Text(_)) && source.as_file().is_none();
             if plain && !PUBLIC_FIELDS.contains(&field.as_str()) {
@@ -138,6 +145,23 @@ fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut
             if let Err(reason) = position.parse::<Position>() {
                 found.add(format!("{at}/positions/{i}"), reason);
             }
+        }
+    }
+}
+
+/// The fields of a login are the host's to know, not the manifest's.
+fn login_fields(at: &str, credential: &Credential, found: &mut Found) {
+    let needed: &[&str] = match credential.kind {
+        CredentialKind::ClientCredentials => &["client_id", "client_secret"],
+        CredentialKind::JwtBearer => &["client_id", "key", "audience"],
+        _ => return,
+    };
+    for field in needed.iter().filter(|field| !credential.fields.contains_key(**field)) {
+        found.add(at, format!("{} needs the field `{field}`", credential.kind.name()));
+    }
+    for field in credential.fields.keys() {
+        if !needed.contains(&field.as_str()) && !OPTIONAL_LOGIN_FIELDS.contains(&field.as_str()) {
+            found.add(format!("{at}/{field}"), "unknown key");
         }
     }
 }

@@ -196,7 +196,7 @@ pub struct Upstream {
     /// `https://host[:port][/base]`, `http://…` or `postgres://host[:port][,host…]/database`. One label of an https host may be
     /// `*`; a login then says which host it is.
     pub url: String,
-    /// Whose quota it is. Connectors that name the same account share its walls.
+    /// Whose quota it is. Connectors that name the same account share its walls. Not built yet.
     #[serde(default)]
     pub account: Option<String>,
     /// PEM file of certificate authorities that are trusted beside the public ones.
@@ -278,6 +278,9 @@ pub enum SqlTls {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub struct Credential {
     pub kind: CredentialKind,
+    /// Towards which of the connector's upstreams its secrets may be written. Default: those that its manifest names, which are the most.
+    #[serde(default)]
+    pub upstreams: Option<Vec<String>>,
     /// Where its secrets may be written: `header:<name>` or `body`. Default: `header:authorization`.
     #[serde(default)]
     pub positions: Option<Vec<String>>,

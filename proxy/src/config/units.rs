@@ -6,6 +6,12 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 
+/// Longest duration: nothing here waits for longer than a day.
+const MAX_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Largest size, in bytes: nothing here is kept in memory that is larger.
+const MAX_SIZE: usize = 1 << 30;
+
 /// A duration with its unit: `500ms`, `30s`, `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
@@ -20,7 +26,11 @@ impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let signed: jiff::SignedDuration = text.parse().map_err(D::Error::custom)?;
-        Duration::try_from(signed).map(Self).map_err(|_| D::Error::custom("a duration cannot be negative"))
+        match Duration::try_from(signed) {
+            Ok(duration) if duration <= MAX_PERIOD => Ok(Self(duration)),
+            Ok(_) => Err(D::Error::custom(format!("`{text}` is longer than a day"))),
+            Err(_) => Err(D::Error::custom("a duration cannot be negative")),
+        }
     }
 }
 
@@ -32,8 +42,8 @@ impl JsonSchema for Period {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "a duration with its unit: 500ms, 30s, 1h 30m",
-            "pattern": r"^([0-9]+(\.[0-9]+)? ?(ms|s|m|h|d) ?)+$"
+            "description": "a duration with its unit, at most a day: 500ms, 30s, 1h 30m",
+            "pattern": r"^([0-9]+(\.[0-9]+)? ?(ms|s|m|h) ?)+$"
         })
     }
 }
@@ -60,15 +70,17 @@ impl ByteSize {
             "GiB" => 30,
             _ => return None,
         };
-        text[..digits].parse::<usize>().ok()?.checked_mul(1 << shift).map(Self)
+        let bytes = text[..digits].parse::<usize>().ok()?.checked_mul(1 << shift)?;
+        (bytes <= MAX_SIZE).then_some(Self(bytes))
     }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a size such as 64KiB or 4MiB")))
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is not a size of at most 1GiB, such as 64KiB or 4MiB"))
+        })
     }
 }
 
@@ -80,7 +92,7 @@ impl JsonSchema for ByteSize {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "a size with its unit: 512B, 64KiB, 4MiB, 1GiB",
+            "description": "a size with its unit, at most 1GiB: 512B, 64KiB, 4MiB",
             "pattern": r"^[0-9]{1,9} ?(B|KiB|MiB|GiB)$"
         })
     }
@@ -100,6 +112,7 @@ mod tests {
         assert_eq!(period("1h 30m"), Some(Duration::from_secs(5400)));
         assert_eq!(period("30"), None);
         assert_eq!(period("-1s"), None);
+        assert_eq!(period("25h"), None);
     }
 
     #[test]
@@ -108,6 +121,7 @@ mod tests {
         assert_eq!(ByteSize::parse("4 MiB"), Some(ByteSize::mebibytes(4)));
         assert_eq!(ByteSize::parse("4"), None);
         assert_eq!(ByteSize::parse("4MB"), None);
+        assert_eq!(ByteSize::parse("2GiB"), None);
         assert_eq!(ByteSize::parse("99999999999999999999GiB"), None);
     }
 }

@@ -11,6 +11,9 @@ use crate::config::{self, CredentialKind};
 use crate::credential::{Credential, Credentials, Position, Source};
 use crate::egress::operation::{Effect, Operation, Operations};
 
+/// What a manifest must be; the same file that authors read.
+const SCHEMA: &str = include_str!("../../../wit/manifest.schema.json");
+
 /// Largest manifest, in bytes: 512 operations with their walls.
 const MAX_MANIFEST_BYTES: usize = 512 << 10;
 
@@ -77,8 +80,12 @@ impl Manifest {
         if json.len() > MAX_MANIFEST_BYTES {
             return Err(format!("its manifest has more than {MAX_MANIFEST_BYTES} bytes"));
         }
-        let mut manifest: Self =
-            serde_json::from_str(json).map_err(|e| format!("its manifest is not valid: {e}"))?;
+        let invalid = |e: String| format!("its manifest is not valid: {e}");
+        let value: Value = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
+        let schema = serde_json::from_str(SCHEMA).map_err(|e| invalid(e.to_string()))?;
+        let schema = super::schema::compile(&schema).map_err(invalid)?;
+        schema.validate(&value).map_err(|e| invalid(format!("at `{}`: {e}", e.instance_path())))?;
+        let mut manifest: Self = serde_json::from_value(value).map_err(|e| invalid(e.to_string()))?;
         manifest.imply_sql_logins();
         Ok(manifest)
     }
@@ -196,6 +203,9 @@ impl Manifest {
 impl NeededCredential {
     fn check(&self, granted: &config::Credential, can_log_in: bool, found: &mut Vec<String>) {
         let name = &self.name;
+        let known: Vec<_> = self.upstreams.iter().map(String::as_str).collect();
+        let what = format!("use of the credential `{name}` for an upstream");
+        unknown(granted.upstreams.iter().flatten(), &known, &what, found);
         if !self.login {
             if granted.kind != CredentialKind::Static {
                 found.push(format!("its credential `{name}` takes no login: the kind must be `static`"));
@@ -225,7 +235,8 @@ impl NeededCredential {
         let fields = granted.fields.iter();
         let sources: BTreeMap<_, _> = fields.map(|(n, f)| (n.clone(), Source::from(f))).collect();
         let name: Arc<str> = self.name.as_str().into();
-        Ok(Credential::new(name, granted.kind, self.upstreams.clone(), positions, granted.sign, sources))
+        let upstreams = granted.upstreams.as_ref().unwrap_or(&self.upstreams).clone();
+        Ok(Credential::new(name, granted.kind, upstreams, positions, granted.sign, sources))
     }
 }
 
@@ -243,5 +254,24 @@ fn unknown<'a>(names: impl Iterator<Item = &'a String>, known: &[&str], what: &s
             "it has no {what} `{name}`; it knows: {}",
             if known.is_empty() { "none" } else { &known }
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_schema_compiles_and_its_example_is_a_manifest() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let example = Manifest::parse(&schema["examples"][0].to_string()).unwrap();
+        assert_eq!(example.name, "chat");
+        assert!(example.operations().is_ok());
+    }
+
+    #[test]
+    fn a_manifest_against_the_schema_is_refused_with_the_place() {
+        let manifest = r#"{"name":"Bad Name","version":"1","settings":{},"upstreams":[],"credentials":[],"operations":[]}"#;
+        assert!(Manifest::parse(manifest).unwrap_err().contains("/name"));
     }
 }

@@ -26,7 +26,7 @@ pub use compiled::CompiledCache;
 pub use engine::Engine;
 pub use load::{compile, load};
 pub use manifest::Manifest;
-pub use tool::ToolSpec;
+pub use tool::{ToolSpec, check_name};
 
 use crate::call::{Caller, Deadline, ToolResult};
 use crate::config;
@@ -114,8 +114,7 @@ impl Connector {
     /// What is wrong with its credentials as the operator configured them, by name; a sentence each.
     pub fn credential_problems(&self) -> BTreeMap<String, String> {
         let credentials = self.sandboxes.runtime.egress.credentials.iter();
-        let problem =
-            credentials.filter_map(|c| Some((c.name.to_string(), c.configured().err()?.message.clone())));
+        let problem = credentials.filter_map(|c| Some((c.name.to_string(), c.problem()?)));
         problem.collect()
     }
 

@@ -8,7 +8,7 @@ use super::bindings::tools;
 use super::convert::effect;
 use super::schema;
 use crate::egress::operation::{Effect, Operations};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, quotable};
 
 /// Longest name that every model vendor accepts, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -104,15 +104,18 @@ impl ToolSpec {
         }
         let value: Value = serde_json::from_str(&json)
             .map_err(|e| broken(FaultKind::ConnectorFailed, format!("the result is not JSON ({e})")))?;
-        if let Some(error) = self.output.iter_errors(&value).next() {
-            let path = error.instance_path().to_string();
-            return Err(broken(FaultKind::SchemaMismatch, format!("at `{path}`: {error}")).with_path(path));
+        if let Err(error) = self.output.validate(&value) {
+            // What the value is belongs to whoever owns it, not to a message.
+            let path = quotable(&error.instance_path().to_string());
+            let what = quotable(&error.masked().to_string());
+            return Err(broken(FaultKind::SchemaMismatch, format!("at `{path}`: {what}")).with_path(path));
         }
         RawValue::from_string(json).map_err(Fault::internal)
     }
 }
 
-fn check_name(connector: &str, name: &str) -> Result<(), String> {
+/// Whether a tool of that connector can have that name; the error is a sentence's end.
+pub fn check_name(connector: &str, name: &str) -> Result<(), String> {
     let words = !name.is_empty() && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if !words {
         return Err("a tool's name is made of a-z, 0-9 and `_`".to_owned());

@@ -91,7 +91,12 @@ impl Credential {
 
     /// The fields as the operator configured them: the secrets themselves, or those of the grant.
     pub fn configured(&self) -> Result<Arc<Material>, Fault> {
-        self.fields.current().map_err(|reason| self.dead(&reason))
+        self.fields.current().map_err(|reason| self.unreadable(&reason))
+    }
+
+    /// Why the fields cannot be used, for the operator; it may name files.
+    pub fn problem(&self) -> Option<String> {
+        self.fields.current().err()
     }
 
     /// Configured fields that are no secrets: what the operator wrote in the clear.
@@ -102,6 +107,12 @@ impl Credential {
     /// Whether its secrets come from a login.
     pub fn has_sessions(&self) -> bool {
         self.sessions.is_some()
+    }
+
+    /// The reason is the operator's to read: it names files.
+    fn unreadable(&self, reason: &str) -> Fault {
+        tracing::error!(credential = %self.name, %reason, "a credential cannot be read");
+        self.dead("it cannot be read; Ferrata's status says why")
     }
 
     fn dead(&self, reason: &str) -> Fault {
@@ -183,7 +194,7 @@ impl Credentials {
         if let Some(sessions) = &credential.sessions {
             return sessions.renew(version, || self.log_in(credential, deadline)).await;
         }
-        let material = credential.fields.reread().map_err(|reason| credential.dead(&reason))?;
+        let material = credential.fields.reread().map_err(|reason| credential.unreadable(&reason))?;
         if material.version == version {
             return Err(credential.dead("the system refuses it; replace the secret"));
         }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::credential::{Credentials, Material};
-use crate::fault::{Fault, FaultKind, Outcome};
+use crate::fault::{Fault, FaultKind, Outcome, quotable};
 use client::{Answer, ClientError};
 use exchange::Exchange;
 use operation::{Effect, Mismatch, Operations};
@@ -43,7 +43,8 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(rule: &'static str, message: impl Into<String>) -> Self {
-        Self { rule, message: message.into(), kind: FaultKind::ConnectorFailed }
+        // It repeats what the guest wrote.
+        Self { rule, message: quotable(&message.into()), kind: FaultKind::ConnectorFailed }
     }
 
     /// An optional credential that the operator has left out.

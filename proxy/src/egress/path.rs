@@ -1,5 +1,6 @@
 //! The path of a guest's request: parsed and judged, never pasted.
 
+use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
 /// Longest path with its query, in bytes. Servers commonly refuse request lines beyond 8 KiB.
@@ -24,6 +25,9 @@ impl GuestPath {
         if text.contains(['#', '\\']) {
             return Err("it holds `#` or `\\`");
         }
+        if text.parse::<PathAndQuery>().is_err() {
+            return Err("it holds a character that must be percent-encoded");
+        }
         let path = Self(text.to_owned());
         if path.segments().any(is_dot_segment) {
             return Err("it holds a `.` or `..` segment");
@@ -44,7 +48,9 @@ impl GuestPath {
 /// Also when written with percent signs, or hidden behind an encoded slash.
 fn is_dot_segment(segment: &str) -> bool {
     let decoded = percent_decode_str(segment).collect::<Vec<u8>>();
-    decoded.split(|b| matches!(b, b'/' | b'\\')).any(|part| part == b"." || part == b"..")
+    // Servlet containers cut a segment at `;` before they look at it.
+    let parts = decoded.split(|b| matches!(b, b'/' | b'\\')).map(|part| part.split(|b| *b == b';').next());
+    parts.flatten().any(|part| part == b"." || part == b"..")
 }
 
 #[cfg(test)]
@@ -73,6 +79,8 @@ mod tests {
             "/%2e%2E/admin",
             "/a/%2e./b",
             "/a%2f..%2fb",
+            "/a/..;/b",
+            "/a/%2e%2e;x=y/b",
             "/ä",
         ] {
             assert!(GuestPath::parse(bad).is_err(), "{bad:?}");

@@ -50,6 +50,12 @@ impl AccessRules {
         self.0.as_ref()?.get(agent)?.overlays.get(tool)
     }
 
+    /// Every agent and tool with a schema of its own.
+    pub fn overlaid(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
+        let rules = self.0.iter().flatten();
+        rules.flat_map(|(agent, rules)| rules.overlays.keys().map(move |tool| (agent, tool)))
+    }
+
     /// The agents that have rules of their own.
     pub fn agents(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter().flat_map(HashMap::keys)

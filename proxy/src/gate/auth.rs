@@ -64,7 +64,11 @@ pub struct Tokens {
 impl Tokens {
     /// A folder with one file per agent, or a file of `name: token` lines.
     fn at(path: &Path) -> Result<Self, String> {
-        Ok(Self { path: path.to_owned(), known: Mutex::new((Instant::now(), read(path)?)) })
+        let (known, problems) = read(path)?;
+        if !problems.is_empty() {
+            return Err(format!("{}: {}", path.display(), problems.join("; ")));
+        }
+        Ok(Self { path: path.to_owned(), known: Mutex::new((Instant::now(), known)) })
     }
 
     fn agent(&self, token: &str) -> Option<Arc<str>> {
@@ -72,7 +76,12 @@ impl Tokens {
         if known.0.elapsed() >= RELOAD_EVERY {
             known.0 = Instant::now();
             match read(&self.path) {
-                Ok(tokens) => known.1 = tokens,
+                Ok((tokens, problems)) => {
+                    problems
+                        .iter()
+                        .for_each(|problem| tracing::error!(%problem, "an agent's token is not valid"));
+                    known.1 = tokens;
+                }
                 Err(reason) => {
                     tracing::warn!(%reason, "the agents' tokens cannot be read; the old ones stay")
                 }
@@ -86,7 +95,8 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-fn read(path: &Path) -> Result<ByDigest, String> {
+/// The good tokens, and what is wrong with the others: one mistake must not keep a revoked token alive.
+fn read(path: &Path) -> Result<(ByDigest, Vec<String>), String> {
     let at = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
     let pairs = if std::fs::metadata(path).map_err(at)?.is_dir() {
         read_folder(path)?
@@ -97,18 +107,16 @@ fn read(path: &Path) -> Result<ByDigest, String> {
         return Err(format!("{} holds {} tokens; at most {MAX_TOKENS}", path.display(), pairs.len()));
     }
     let mut known = ByDigest::new();
+    let mut problems = Vec::new();
     for (agent, token) in pairs {
         if token.len() < MIN_TOKEN_BYTES {
-            return Err(format!(
-                "{}: the token of `{agent}` has fewer than {MIN_TOKEN_BYTES} bytes",
-                path.display()
-            ));
-        }
-        if let Some(other) = known.insert(digest(&token), agent.as_str().into()) {
-            return Err(format!("{}: `{agent}` and `{other}` have the same token", path.display()));
+            problems.push(format!("the token of `{agent}` has fewer than {MIN_TOKEN_BYTES} bytes"));
+        } else if let Some(other) = known.insert(digest(&token), agent.as_str().into()) {
+            problems.push(format!("`{agent}` and `{other}` have the same token, which now is for neither"));
+            known.remove(&digest(&token));
         }
     }
-    Ok(known)
+    Ok((known, problems))
 }
 
 /// One file per agent. Names with a dot in front are Kubernetes' own.
@@ -152,6 +160,12 @@ mod tests {
         tokio::time::advance(RELOAD_EVERY).await;
         assert!(auth.identify(Some("0123456789abcdef")).is_err());
         assert_eq!(&*auth.identify(Some("fedcba9876543210")).unwrap().agent, "support");
+        // A mistake in one file neither keeps the old tokens nor takes the others away.
+        std::fs::write(dir.path().join("support"), "short").unwrap();
+        std::fs::write(dir.path().join("sales"), "0000000000000000").unwrap();
+        tokio::time::advance(RELOAD_EVERY).await;
+        assert!(auth.identify(Some("fedcba9876543210")).is_err());
+        assert!(auth.identify(Some("0000000000000000")).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jsonschema::Validator;
 
 use super::access::AccessRules;
-use crate::connector::Connector;
+use crate::connector::{Connector, check_name};
 
 /// One configured connector.
 #[derive(Clone, Debug)]
@@ -56,6 +56,14 @@ pub enum Target {
 }
 
 impl Tool {
+    /// What metrics call it. The tools of a connector that is not loaded are whatever agents ask for, and share one.
+    pub fn metric_label(&self) -> String {
+        match &self.target {
+            Target::Ready { .. } => self.name.to_string(),
+            Target::Broken { connector, .. } => format!("{connector}_*"),
+        }
+    }
+
     /// The connector's name.
     pub fn connector(&self) -> &Arc<str> {
         match &self.target {
@@ -98,6 +106,17 @@ impl Catalog {
         Self { tools: tools.into_iter().collect(), slots, access, listings, general, deadline }
     }
 
+    /// What the rules name and no connector has: a mistake that would open what the operator meant to close. A connector that is not
+    /// loaded may have anything below its name.
+    pub fn unknown_in_rules(&self) -> Vec<String> {
+        let known = |tool: &str| self.tools.contains_key(tool) || self.tool_of_broken(tool).is_some();
+        self.access
+            .overlaid()
+            .filter(|(_, tool)| !known(tool))
+            .map(|(agent, tool)| format!("access.{agent}.arguments.{tool}"))
+            .collect()
+    }
+
     pub fn slots(&self) -> &BTreeMap<String, Slot> {
         &self.slots
     }
@@ -124,7 +143,8 @@ impl Catalog {
 
     /// Which tools a connector has that is not loaded nobody knows; that they are unavailable is known.
     fn tool_of_broken(&self, name: &str) -> Option<Arc<Tool>> {
-        let (connector, _) = name.split_once('_')?;
+        let (connector, tool) = name.split_once('_')?;
+        check_name(connector, tool).ok()?;
         match self.slots.get(connector)? {
             Slot::Broken(reason) => {
                 let target = Target::Broken { connector: connector.into(), reason: reason.clone() };

@@ -10,7 +10,7 @@ mod catalog;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -22,10 +22,13 @@ pub use catalog::{Catalog, Listing, Slot, Target, Tool};
 
 use crate::call::{Caller, Deadline, ToolCall, ToolResult};
 use crate::connector::Admitted;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, quotable};
 
 /// Most mistakes in arguments that one fault names.
 const MAX_NAMED_MISTAKES: usize = 5;
+
+/// Largest arguments, in bytes, of which every mistake is looked for.
+const MAX_BYTES_FOR_ALL_MISTAKES: usize = 16 << 10;
 
 /// Longest idempotency key that an agent may bring, in bytes: what the common systems take.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -106,7 +109,7 @@ impl Gate {
         });
         let outcome = result.as_ref().map_or_else(|fault| fault.kind.traits().label, |_| "ok");
         let took = started.elapsed();
-        let label = tool.name.to_string();
+        let label = tool.metric_label();
         metrics::counter!("ferrata_calls_total", "tool" => label.clone(), "outcome" => outcome).increment(1);
         metrics::histogram!("ferrata_call_seconds", "tool" => label).record(took);
         let trace = trace.trace_id();
@@ -123,15 +126,19 @@ impl Gate {
         let (connector, spec) = match &tool.target {
             Target::Ready { connector, index } => (connector, &connector.tools[*index]),
             Target::Broken { connector, reason } => {
-                let message = format!("The connector `{connector}` is not loaded: {reason}.");
+                // The reason is the operator's to read: it may name files and addresses.
+                tracing::debug!(%connector, %reason, "a call of a connector that is not loaded");
+                let message =
+                    format!("The connector `{connector}` is not loaded; Ferrata's status says why.");
                 return Err(Fault::new(FaultKind::Unavailable, message));
             }
         };
         let arguments = parse_arguments(&call.arguments)?;
-        validate(&spec.input, &arguments)?;
+        let bytes = call.arguments.get().len();
+        validate(&spec.input, &arguments, bytes)?;
         let catalog = self.catalog.load();
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
-            validate(overlay, &arguments).map_err(|fault| as_forbidden(fault, &call.caller))?;
+            validate(overlay, &arguments, bytes).map_err(|fault| as_forbidden(fault, &call.caller))?;
         }
         let idempotency_key = match call.idempotency_key {
             Some(key) if key.len() > MAX_IDEMPOTENCY_KEY_BYTES => {
@@ -160,21 +167,24 @@ fn parse_arguments(raw: &RawValue) -> Result<Value, Fault> {
     if value.is_object() { Ok(value) } else { Err(invalid("The arguments must be an object.".to_owned())) }
 }
 
-/// Names what is wrong, where, and up to a bound all of it, so that a model needs one more try and not five.
-fn validate(schema: &Validator, arguments: &Value) -> Result<(), Fault> {
-    if schema.is_valid(arguments) {
-        return Ok(());
-    }
-    let errors: Vec<_> = schema.iter_errors(arguments).take(MAX_NAMED_MISTAKES).collect();
-    let sentences: Vec<_> =
-        errors.iter().map(|e| sentence(&e.instance_path().to_string(), &e.to_string())).collect();
-    let first = errors.first().map(|e| e.instance_path().to_string()).unwrap_or_default();
+/// Names what is wrong and where: up to a bound all of it, so that a model needs one more try and not five. The values themselves are not
+/// repeated: they are the caller's, and the log's readers need not know them.
+fn validate(schema: &Validator, arguments: &Value, bytes: usize) -> Result<(), Fault> {
+    let Err(first) = schema.validate(arguments) else { return Ok(()) };
+    let first_path = first.instance_path().to_string();
+    // Finding all mistakes takes memory for each of them.
+    let sentences: Vec<_> = if bytes > MAX_BYTES_FOR_ALL_MISTAKES {
+        vec![sentence(&first)]
+    } else {
+        schema.iter_errors(arguments).take(MAX_NAMED_MISTAKES).map(|e| sentence(&e)).collect()
+    };
     let message = format!("The arguments do not fit the tool. {}", sentences.join(" "));
-    Err(Fault::new(FaultKind::InvalidArguments, message).with_path(first))
+    Err(Fault::new(FaultKind::InvalidArguments, message).with_path(quotable(&first_path)))
 }
 
-fn sentence(path: &str, error: &str) -> String {
-    if path.is_empty() { format!("{error}.") } else { format!("At `{path}`: {error}.") }
+fn sentence(error: &ValidationError<'_>) -> String {
+    let (path, what) = (error.instance_path().to_string(), error.masked().to_string());
+    quotable(&if path.is_empty() { format!("{what}.") } else { format!("At `{path}`: {what}.") })
 }
 
 /// What the tool allows and the operator does not is a matter of permission.
@@ -195,10 +205,10 @@ mod tests {
         let schema =
             json!({"type": "object", "required": ["channel"], "properties": {"limit": {"maximum": 10}}});
         let schema = jsonschema::validator_for(&schema).unwrap();
-        let fault = validate(&schema, &json!({"limit": 50})).unwrap_err();
+        let fault = validate(&schema, &json!({"limit": 50}), 0).unwrap_err();
         assert_eq!(fault.kind, FaultKind::InvalidArguments);
         assert!(fault.message.contains("`/limit`") && fault.message.contains("channel"), "{}", fault.message);
-        assert!(validate(&schema, &json!({"channel": "C1"})).is_ok());
+        assert!(validate(&schema, &json!({"channel": "C1"}), 0).is_ok());
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use super::Run;
 use crate::connector::bindings::types::{self, FaultKind as Wire};
-use crate::fault::{Fault, FaultKind, MAX_QUOTED_CHARS, Outcome, quotable};
+use crate::fault::{Fault, FaultKind, Outcome, quotable};
 
 /// Most faults of the host's that one run can refer to later; the last place is used again.
 const MAX_TICKETS: usize = 256;
+
+/// Largest details of a guest's fault, in bytes; larger ones are left out.
+const MAX_DETAILS_BYTES: usize = 8 << 10;
 
 /// The member of `details` that holds an upstream's own words.
 const UPSTREAM_SAID: &str = "upstream_said";
@@ -61,14 +64,14 @@ impl Tickets for Run {
 
 impl Run {
     fn guests_own(&self, kind: FaultKind, fault: types::Fault) -> Fault {
-        let message: String = fault.message.chars().take(MAX_QUOTED_CHARS).collect();
-        let mut own = Fault::new(kind, message).with_outcome(match self.scope.attempts() {
+        let mut own = Fault::new(kind, quotable(&fault.message)).with_outcome(match self.scope.attempts() {
             0 => Outcome::NotSent,
             _ => Outcome::Rejected,
         });
         // Often the upstream's text, whatever the connector makes of it.
         (own.code, own.path) = (fault.code.as_deref().map(quotable), fault.path.as_deref().map(quotable));
-        let details = fault.details.and_then(|d| serde_json::from_str(&d).ok());
+        let details = fault.details.filter(|d| d.len() <= MAX_DETAILS_BYTES);
+        let details = details.and_then(|d| serde_json::from_str(&d).ok());
         if let Some(serde_json::Value::Object(mut details)) = details {
             if let Some(serde_json::Value::String(said)) = details.remove(UPSTREAM_SAID) {
                 own = own.with_upstream_text(&said);
