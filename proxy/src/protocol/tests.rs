@@ -96,6 +96,19 @@ async fn an_unknown_tool_is_a_mistake_in_the_message() {
 }
 
 #[tokio::test]
+async fn the_list_of_tools_is_one_page() {
+    for (_, answer) in
+        [legacy("tools/list", json!({})).await, send_modern("tools/list", json!({"cursor": null})).await]
+    {
+        assert!(answer["result"]["tools"].is_array() && answer["result"].get("nextCursor").is_none());
+    }
+    assert_eq!(
+        legacy("tools/list", json!({"cursor": "2"})).await.1["error"]["code"],
+        jsonrpc::INVALID_PARAMS
+    );
+}
+
+#[tokio::test]
 async fn a_method_that_is_not_served_is_404_only_where_clients_expect_it() {
     for method in ["initialize", "ping", "logging/setLevel", "resources/list", "no/such"] {
         let (status, answer) = send_modern(method, json!({})).await;

@@ -116,7 +116,7 @@ fn event(message: &[u8]) -> Bytes {
 mod tests {
     use std::sync::Arc;
 
-    use futures_util::StreamExt;
+    use futures_util::{FutureExt, StreamExt};
     use serde_json::value::RawValue;
     use tokio::sync::Semaphore;
 
@@ -159,6 +159,7 @@ mod tests {
         let mut listener = Listener::modern(&subscription(false), feed);
         listener.next().await.unwrap();
         change.send_replace(1);
+        assert_eq!(listener.next().now_or_never(), None);
         trigger.begin();
         let id = RawValue::from_string("7".into()).unwrap();
         assert_eq!(listener.next().await, Some(results::subscription_ended(&id)));
