@@ -27,6 +27,16 @@ pub fn put<T: Serialize>(key: &str, value: &T, ttl: Duration) {
 
 /// What is cached under this key, or what `fetch` finds, which is then cached. A failure is not.
 ///
+/// ```
+/// # use ferrata_sdk::prelude::*;
+/// # const CHANNELS: Operation = Operation::get("api", "channels.find", "/channels");
+/// fn channel_id(cx: &Cx<NoSettings>, name: &str) -> Result<String, Fault> {
+///     cache::through(&format!("channel:{name}"), Duration::from_secs(600), || {
+///         cx.request(&CHANNELS).query("name", name).bearer("bot.token").send()?.json()
+///     })
+/// }
+/// ```
+///
 /// # Errors
 /// Those of `fetch`.
 pub fn through<T: Serialize + DeserializeOwned>(

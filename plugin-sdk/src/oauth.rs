@@ -1,6 +1,45 @@
 //! The grants of OAuth 2, against a token endpoint that keeps to RFC 6749.
 //!
 //! A system with manners of its own uses [`TokenEndpoint::request`] and reads the answer itself.
+//!
+//! ```
+//! use ferrata_sdk::oauth::TokenEndpoint;
+//! use ferrata_sdk::prelude::*;
+//!
+//! const TOKEN: Operation = Operation::post("login", "oauth.token", "/oauth2/token");
+//! const ME: Operation = Operation::get("api", "me", "/me");
+//! # /// Who this is.
+//! # #[input] struct Me {}
+//! # #[data] struct User { name: String }
+//! # fn me(cx: &Cx<NoSettings>, _: Me) -> Result<User, Fault> {
+//! #     cx.request(&ME).bearer("account.access_token").send()?.json()
+//! # }
+//!
+//! fn authenticate(cx: &Cx<NoSettings>, login: &Login) -> Result<Session, Fault> {
+//!     TokenEndpoint::new(TOKEN).login(cx, login)
+//! }
+//!
+//! fn connector() -> Connector<NoSettings, WithLogin> {
+//!     let grants = &["client-credentials", "refresh-token"];
+//!     Connector::new("accounts", env!("CARGO_PKG_VERSION"))
+//!         .upstream(Upstream::http("api"))
+//!         .upstream(Upstream::http("login"))
+//!         .credential(Credential::login("account", "api", grants).also_for("login").field("access_token"))
+//!         .operations(&[TOKEN])
+//!         .tool(tool("me", &ME, me))
+//!         .login(authenticate)
+//! }
+//!
+//! ferrata_sdk::export!(connector, login);
+//!
+//! use ferrata_sdk::testing::{Answer, Harness, post};
+//!
+//! let mut accounts = Harness::new(connector());
+//! let tokens = json!({ "access_token": "secret", "expires_in": 3600 });
+//! accounts.expect(post("/oauth2/token").answer(Answer::json(200, tokens)));
+//! let session = accounts.authenticate("account", json!({ "kind": "client-credentials", "client_id": "me" })).unwrap();
+//! assert_eq!(session.expires_in, Some(Duration::from_secs(3600)));
+//! ```
 
 use std::time::Duration;
 

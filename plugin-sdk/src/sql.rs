@@ -1,4 +1,42 @@
 //! Statements for upstreams of kind `sql`, and their rows.
+//!
+//! ```
+//! use ferrata_sdk::prelude::*;
+//!
+//! const ORDERS: Operation = Operation::sql("db", "orders");
+//!
+//! /// Lists what a customer has ordered, latest first.
+//! #[input]
+//! struct ListOrders {
+//!     customer: i64,
+//! }
+//!
+//! #[data]
+//! struct Order {
+//!     id: i64,
+//!     placed_at: Timestamp,
+//! }
+//!
+//! fn list_orders(cx: &Cx<NoSettings>, input: ListOrders) -> Result<Page<Order>, Fault> {
+//!     let statement = "SELECT id, placed_at FROM orders WHERE customer = $1 ORDER BY placed_at DESC";
+//!     let rows = cx.sql(&ORDERS, statement).bind(input.customer).max_rows(100).run()?;
+//!     if rows.is_complete() {
+//!         return Ok(Page::complete(rows.decode()?));
+//!     }
+//!     Err(Fault::rejected("The customer has more orders than can be listed."))
+//! }
+//!
+//! # fn connector() -> Connector<NoSettings> {
+//! #     Connector::new("orders", "0.1.0").upstream(Upstream::sql("db")).tool(tool("list_orders", &ORDERS, list_orders))
+//! # }
+//! use ferrata_sdk::testing::{Harness, sql};
+//!
+//! let mut shop = Harness::new(connector());
+//! let columns = [("id", "int8"), ("placed_at", "timestamptz")];
+//! shop.expect(sql("orders").parameters(&[json!(7)]).rows(&columns, json!([[1, "2026-11-23T09:30:00Z"]])));
+//! let page = shop.call("list_orders", json!({ "customer": 7 })).unwrap();
+//! assert_eq!(page["items"][0]["placed_at"], "2026-11-23T09:30:00Z");
+//! ```
 
 use std::borrow::Cow;
 

@@ -65,6 +65,39 @@ pub struct Item<I> {
 
 /// A tool whose calls travel together, at most `max_batch` in one. The function returns one result per item, in their order; a
 /// failure of the whole is a failure of each.
+///
+/// ```
+/// use ferrata_sdk::prelude::*;
+///
+/// const TAG: Operation = Operation::post("api", "tags.batch", "/tags/batch");
+///
+/// /// Adds a tag to a contact.
+/// #[input]
+/// struct AddTag {
+///     contact: String,
+///     tag: String,
+/// }
+///
+/// #[body]
+/// struct Entry<'a> {
+///     contact: &'a str,
+///     tag: &'a str,
+/// }
+///
+/// #[data]
+/// struct Tagged {
+///     id: String,
+/// }
+///
+/// fn add_tags(cx: &Cx<NoSettings>, items: &[Item<AddTag>]) -> Result<Vec<Result<Tagged, Fault>>, Fault> {
+///     let inputs = items.iter().map(|item| &item.input);
+///     let entries: Vec<Entry> = inputs.map(|input| Entry { contact: &input.contact, tag: &input.tag }).collect();
+///     let tagged: Vec<Tagged> = cx.request(&TAG).json(&entries).send()?.json()?;
+///     Ok(tagged.into_iter().map(Ok).collect())
+/// }
+///
+/// let tool: Tool<NoSettings> = tool_batch("add_tag", &TAG, 50, add_tags);
+/// ```
 pub fn tool_batch<S, I, O>(
     name: &'static str,
     first: &Operation,

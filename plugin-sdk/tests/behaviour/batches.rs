@@ -38,9 +38,8 @@ struct Contact {
 }
 
 fn create(cx: &Cx<NoSettings>, items: &[Item<Create>]) -> Result<Vec<Result<Contact, Fault>>, Fault> {
-    let entry = |item: &'_ Item<Create>| (item.input.email.clone(), item.idempotency_key.clone());
-    let entries: Vec<(String, String)> = items.iter().map(entry).collect();
-    let inputs = entries.iter().map(|(email, key)| Entry { email, key }).collect();
+    let entries = items.iter().map(|item| Entry { email: &item.input.email, key: &item.idempotency_key });
+    let inputs = entries.collect();
     let answer: Results = cx.request(&CREATE).json(&Inputs { inputs }).send()?.json()?;
     let contact = |created: Created| match created.id {
         Some(id) => Ok(Contact { id }),
