@@ -115,7 +115,8 @@ impl Request {
         self.header("content-type", content_type)
     }
 
-    /// A JSON body. A [`Secret`](crate::Secret) may stand where a string does.
+    /// A JSON body. In a struct ([`body`](crate::body)) a [`Secret`](crate::Secret) may stand where a string does; the
+    /// `json!` macro cannot hold one.
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         match json_body::parts(value) {
             Ok(body) => {
