@@ -23,9 +23,9 @@ pub const COMPONENTS: &str = "FERRATA_TEST_COMPONENTS";
 const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
 
 /// Connectors for tests.
-const GUESTS: [&str; 2] = ["ferrata-login", "ferrata-probe"];
+const GUESTS: [&str; 3] = ["ferrata-login", "ferrata-measured", "ferrata-probe"];
 
-/// The `ferrata` binary, built when needed.
+/// The `ferrata` binary, built when needed: for release if this program was, so that what is measured is what is shipped.
 ///
 /// # Errors
 /// When it does not compile; cargo has then said why on standard error.
@@ -35,7 +35,11 @@ pub fn ferrata() -> Result<&'static Path> {
         if let Some(binary) = std::env::var_os(BINARY) {
             return Ok(binary.into());
         }
-        let built = cargo(&["build", "--package", "ferrata", "--bin", "ferrata"])?;
+        let mut arguments = vec!["build", "--package", "ferrata", "--bin", "ferrata"];
+        if !cfg!(debug_assertions) {
+            arguments.push("--release");
+        }
+        let built = cargo(&arguments)?;
         let executable = built.iter().find_map(|artifact| artifact["executable"].as_str());
         executable.map(PathBuf::from).ok_or_else(|| "cargo named no `ferrata` binary".into())
     })

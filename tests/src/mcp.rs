@@ -8,6 +8,8 @@ use crate::Result;
 use crate::http::{Answer, Client};
 
 const REVISION: &str = "2026-07-28";
+/// Where Ferrata serves MCP.
+pub const PATH: &str = "/mcp";
 /// Ferrata's prefix in `_meta`.
 const FAULT: &str = "dev.ferrata/fault";
 
@@ -104,19 +106,29 @@ impl Mcp {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn exchange(&self, method: &str, mut params: Value) -> Result<Value> {
-        let mut http = self.http.with("accept", "application/json, text/event-stream")?;
-        http = http.with("mcp-protocol-version", REVISION)?.with("mcp-method", method)?;
-        if let Some(name) = params["name"].as_str() {
-            http = http.with("mcp-name", name)?;
+    pub async fn exchange(&self, method: &str, params: Value) -> Result<Value> {
+        let (headers, request) = request(method, params);
+        let mut http = self.http.clone();
+        for (name, value) in &headers {
+            http = http.with(name, value)?;
         }
-        params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(REVISION);
-        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
-        params["_meta"]["io.modelcontextprotocol/clientInfo"] =
-            json!({ "name": "ferrata-tests", "version": "0.1.0" });
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        message(&http.post("/mcp", &request).await?)
+        message(&http.post(PATH, &request).await?)
     }
+}
+
+/// The headers and the body of one JSON-RPC request.
+pub fn request(method: &str, mut params: Value) -> (Vec<(&'static str, String)>, Value) {
+    let mut headers = vec![
+        ("accept", "application/json, text/event-stream".to_owned()),
+        ("mcp-protocol-version", REVISION.to_owned()),
+        ("mcp-method", method.to_owned()),
+    ];
+    headers.extend(params["name"].as_str().map(|name| ("mcp-name", name.to_owned())));
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(REVISION);
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    params["_meta"]["io.modelcontextprotocol/clientInfo"] =
+        json!({ "name": "ferrata-tests", "version": "0.1.0" });
+    (headers, json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
 }
 
 /// The JSON-RPC message of an answer: its body, or the last event of its stream.

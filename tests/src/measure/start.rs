@@ -1,0 +1,77 @@
+//! How long a start takes, and what a sidecar needs that does nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use ferrata_tests::Result;
+use ferrata_tests::setup::Setup;
+
+use crate::baseline::Baseline;
+use crate::plan::Plan;
+use crate::process::{self, Memory};
+use crate::sidecar::{self, Sidecar};
+use crate::statistics::median;
+
+/// How long a sidecar is watched doing nothing.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// One configuration.
+#[derive(Debug)]
+pub struct Start {
+    pub name: String,
+    pub connectors: usize,
+    /// Until agents can connect: with components to compile, and with compiled ones. Medians.
+    pub cold: Duration,
+    pub warm: Duration,
+    /// A moment after the start.
+    pub memory: Memory,
+    /// Processor time for a second of doing nothing.
+    pub idle_cpu: Duration,
+}
+
+/// Measures starts with one connector, five different ones, and many.
+///
+/// # Errors
+/// When one fails.
+pub async fn measure(plan: &Plan, upstream: &Baseline) -> Result<Vec<Start>> {
+    let (one, five) = (sidecar::one(upstream.address, false)?, sidecar::five(upstream.address)?);
+    let many = sidecar::many(upstream.address, plan.many)?;
+    Ok(vec![
+        starts(plan, "1 connector".to_owned(), 1, one).await?,
+        starts(plan, "5 connectors".to_owned(), 5, five).await?,
+        starts(plan, format!("{} connectors", plan.many), plan.many, many).await?,
+    ])
+}
+
+async fn starts(plan: &Plan, name: String, connectors: usize, mut setup: Setup) -> Result<Start> {
+    eprintln!("starting with {name}");
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    let mut cache = TempDir::new()?;
+    for _ in 0..plan.cold_starts {
+        cache = TempDir::new()?;
+        setup = once(setup, cache.path(), &mut cold).await?;
+    }
+    for _ in 0..plan.warm_starts {
+        setup = once(setup, cache.path(), &mut warm).await?;
+    }
+    let sidecar = Sidecar::start(setup, cache.path()).await?;
+    let before = process::cpu(sidecar.id()?)?;
+    tokio::time::sleep(IDLE).await;
+    let spent = process::cpu(sidecar.id()?)?.saturating_sub(before);
+    Ok(Start {
+        name,
+        connectors,
+        cold: median(&mut cold),
+        warm: median(&mut warm),
+        memory: Memory::of(sidecar.id()?)?,
+        idle_cpu: spent.div_f64(IDLE.as_secs_f64()),
+    })
+}
+
+async fn once(setup: Setup, cache: &Path, durations: &mut Vec<Duration>) -> Result<Setup> {
+    let sidecar = Sidecar::start(setup, cache).await?;
+    durations.push(sidecar.start);
+    sidecar.end().await
+}
