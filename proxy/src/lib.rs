@@ -11,7 +11,8 @@
 //! | 5 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
 //! | 6 | [`credential`] | where secrets come from |
 //!
-//! [`app`] puts the rooms together from a [`config`], [`admin`] shows what goes on in them. Imports point down this list.
+//! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
+//! Calls go down that list. Every room may use the common words: [`call`], [`fault`], [`config`], [`telemetry`], [`file`].
 //!
 //! What must stay true:
 //! - Only `connector` names wasmtime; only `server`, `protocol`, `admin` and `egress` name hyper.

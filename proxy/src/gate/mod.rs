@@ -6,6 +6,7 @@
 mod access;
 mod auth;
 mod catalog;
+mod record;
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 pub use access::AccessRules;
 pub use auth::{Authenticator, Unauthorized};
 pub use catalog::{Catalog, Listing, Slot, Target, Tool};
+use record::CallRecord;
 
 use crate::call::{Caller, Deadline, ToolCall, ToolResult};
 use crate::connector::Admitted;
@@ -99,27 +100,8 @@ impl Gate {
 
     /// Makes a call. Dropping the future stops the guest and what it has under way.
     pub async fn call(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
-        let started = Instant::now();
-        let (agent, trace) = (Arc::clone(&call.caller.agent), call.trace);
-        let result = self.admit_and_run(tool, call).await.map_err(|mut fault| {
-            fault.system = Some(Arc::clone(tool.connector()));
-            fault.tool = Some(Arc::clone(&tool.name));
-            fault.trace_id = Some(trace.trace_id());
-            fault
-        });
-        let outcome = result.as_ref().map_or_else(|fault| fault.kind.traits().label, |_| "ok");
-        let took = started.elapsed();
-        let label = tool.metric_label();
-        metrics::counter!("ferrata_calls_total", "tool" => label.clone(), "outcome" => outcome).increment(1);
-        metrics::histogram!("ferrata_call_seconds", "tool" => label).record(took);
-        let trace = trace.trace_id();
-        match &result {
-            Ok(_) => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
-            Err(f) => {
-                tracing::warn!(%trace, %agent, tool = %tool.name, outcome, ?took, why = %f.message, "call")
-            }
-        }
-        result
+        let record = CallRecord::start(tool, &call);
+        record.end(self.admit_and_run(tool, call).await)
     }
 
     async fn admit_and_run(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {

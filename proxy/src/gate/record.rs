@@ -1,0 +1,57 @@
+//! One line and two metrics for each call, however it ends: an agent that goes away leaves a trace too.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Tool;
+use crate::call::ToolCall;
+use crate::fault::Fault;
+use crate::telemetry::TraceContext;
+
+/// What a call that was given up is called, beside `ok` and the labels of faults.
+const CANCELLED: &str = "cancelled";
+
+/// A call under way. Dropping it writes what became of it.
+pub struct CallRecord<'a> {
+    tool: &'a Tool,
+    agent: Arc<str>,
+    trace: TraceContext,
+    started: Instant,
+    outcome: &'static str,
+    /// Why, if it is a fault.
+    why: Option<String>,
+}
+
+impl<'a> CallRecord<'a> {
+    pub fn start(tool: &'a Tool, call: &ToolCall) -> Self {
+        let (agent, trace) = (Arc::clone(&call.caller.agent), call.trace);
+        Self { tool, agent, trace, started: Instant::now(), outcome: CANCELLED, why: None }
+    }
+
+    /// Notes how the call ended, and completes a fault with whose it is.
+    pub fn end<R>(mut self, result: Result<R, Fault>) -> Result<R, Fault> {
+        result.inspect(|_| self.outcome = "ok").map_err(|mut fault| {
+            self.outcome = fault.kind.traits().label;
+            self.why = Some(fault.message.clone());
+            fault.system = Some(Arc::clone(self.tool.connector()));
+            fault.tool = Some(Arc::clone(&self.tool.name));
+            fault.trace_id = Some(self.trace.trace_id());
+            fault
+        })
+    }
+}
+
+impl Drop for CallRecord<'_> {
+    fn drop(&mut self) {
+        let Self { tool, agent, outcome, .. } = self;
+        let (outcome, took, label) = (*outcome, self.started.elapsed(), tool.metric_label());
+        metrics::counter!("ferrata_calls_total", "tool" => label.clone(), "outcome" => outcome).increment(1);
+        metrics::histogram!("ferrata_call_seconds", "tool" => label).record(took);
+        let trace = self.trace.trace_id();
+        match &self.why {
+            None => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
+            Some(why) => tracing::warn!(%trace, %agent, tool = %tool.name, outcome, ?took, %why, "call"),
+        }
+    }
+}
