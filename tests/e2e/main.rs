@@ -12,6 +12,7 @@
 //! | `clients` | MCP clients of others |
 //! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
+//! | `reload` | changed files under a running sidecar |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -27,6 +28,7 @@ mod languages;
 mod lifecycle;
 mod logins;
 mod plain_http;
+mod reload;
 
 use ferrata_tests::mcp::{Fault, Outcome};
 use serde_json::Value;
