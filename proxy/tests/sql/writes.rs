@@ -51,7 +51,8 @@ async fn an_answer_that_cannot_be_given_undoes_the_write() {
     let upstream = database.upstream(|settings| (settings.read_only, settings.max_bytes) = (false, 1_000));
     for statement in [
         "insert into t values (2, 2) returning repeat('x', 5000)",
-        "insert into t select n, n from generate_series(2, 900) n returning repeat('x', 3000 * (a - 1))",
+        // The second row is let in and does not fit; what is left of the chunk is more than is read to keep a session.
+        "insert into t select n, n from generate_series(2, 60) n returning repeat('x', case a when 2 then 9 else 60000 end)",
         "insert into t values (2, 2) returning point(1, 2)",
     ] {
         assert!(upstream.query(write(statement, &[]), soon()).await.is_err(), "{statement}");

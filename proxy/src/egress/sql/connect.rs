@@ -134,7 +134,15 @@ impl Attempt<'_> {
                 (client, tokio::spawn(drive(connection, Arc::clone(&line.end))))
             }
         };
-        if !self.settings.read_only && is_read_only(&client).await.map_err(refused)? {
+        let server = Server::ask(&client).await.map_err(refused)?;
+        if server.is_superuser && self.reporter.warns_of_superuser() {
+            tracing::warn!(
+                database = %self.reporter.name,
+                "the login is a superuser: functions that reach files and other sessions are not held back by a read-only \
+                 transaction; use a login with no more rights than it needs"
+            );
+        }
+        if server.is_read_only && !self.settings.read_only {
             let message = format!(
                 "{host} takes no writes at the moment (it is a replica, or a failover is under way)."
             );
@@ -236,10 +244,20 @@ where
     }
 }
 
-async fn is_read_only(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let messages = client.simple_query("SHOW transaction_read_only").await?;
-    Ok(messages.iter().any(|message| match message {
-        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten() == Some("on"),
-        _ => false,
-    }))
+/// What a new connection asks the server about itself.
+struct Server {
+    is_read_only: bool,
+    is_superuser: bool,
+}
+
+impl Server {
+    async fn ask(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        let messages = client.simple_query("SHOW transaction_read_only; SHOW is_superuser").await?;
+        let mut answers = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(|value| value == "on"),
+            _ => None,
+        });
+        let mut is_on = || answers.next().unwrap_or(false);
+        Ok(Self { is_read_only: is_on(), is_superuser: is_on() })
+    }
 }

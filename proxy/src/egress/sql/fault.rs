@@ -4,6 +4,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Map, Value as Json};
@@ -76,11 +77,17 @@ pub(super) type End = Arc<OnceLock<tokio_postgres::Error>>;
 pub(super) struct Reporter {
     pub(super) name: Arc<str>,
     known: Mutex<Vec<SecretValue>>,
+    superuser_said: AtomicBool,
 }
 
 impl Reporter {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, known: Mutex::default() }
+        Self { name, known: Mutex::default(), superuser_said: AtomicBool::new(false) }
+    }
+
+    /// Whether this is the first time, so that one line says it and not one per connection.
+    pub(super) fn warns_of_superuser(&self) -> bool {
+        !self.superuser_said.swap(true, Ordering::Relaxed)
     }
 
     /// Remembers a password, so that it is recognised in what comes back.
