@@ -55,7 +55,11 @@ async fn a_first_row_over_the_cap_is_a_fault_and_not_an_empty_answer() {
         ("array_fill(1e4000::numeric, array[100])", "the 1000 bytes"),
     ] {
         let fault = upstream.query(read(&format!("select {expression}"), &[]), soon()).await.unwrap_err();
-        assert_eq!((fault.kind, fault.code.as_deref()), (FaultKind::Rejected, Some("row_too_large")), "{fault:?}");
+        assert_eq!(
+            (fault.kind, fault.code.as_deref()),
+            (FaultKind::Rejected, Some("row_too_large")),
+            "{fault:?}"
+        );
         assert!(fault.message.contains(bound), "{fault:?}");
     }
     assert_eq!(value(&upstream, "select 1").await, 1);

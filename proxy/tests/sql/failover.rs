@@ -3,10 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use ferrata::call::Deadline;
 use ferrata::egress::sql::{Resolver, SqlUpstream};
 use ferrata::fault::{FaultKind, Outcome};
 use ferrata_test_postgres::{HOST, Options, Server, server_or_skip};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::support::{own_settings, read, select, session, soon, value, write};
 
@@ -148,6 +153,52 @@ async fn a_primary_that_becomes_read_only_under_a_session_is_left() {
         insert().await.unwrap();
     }
     assert_eq!(on_second(), before + 4);
+}
+
+/// Passes bytes on to a server until it is told to fall silent: connections then stay open and nothing moves.
+async fn relay(server: SocketAddr, silent: watch::Receiver<bool>) -> SocketAddr {
+    let listener = TcpListener::bind((HOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut silent = silent.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(server).await.unwrap();
+                let until_silent = async {
+                    let _ = silent.wait_for(|is_silent| *is_silent).await;
+                };
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = until_silent => std::future::pending().await,
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_costs_no_more_than_the_deadline() {
+    let Some(server) = server_or_skip(&Options::default()) else { return };
+    let (silence, silent) = watch::channel(false);
+    let address = Arc::new(Mutex::new(relay(address_of(&server), silent).await));
+    let mut settings = own_settings(&server);
+    settings.resolver = moving(&address);
+    settings.connect_timeout = Duration::from_millis(100);
+    let upstream = SqlUpstream::new("shop", settings).unwrap();
+    assert_eq!(value(&upstream, "select 1").await, 1);
+
+    silence.send(true).unwrap();
+    let brief = || Deadline::after(Duration::from_millis(50));
+    for _ in 0..3 {
+        let fault = upstream.query(read("select 1", &[]), brief()).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::DeadlineExceeded, "{fault:?}");
+    }
+    let fault = select(&upstream, "select 1").await.unwrap_err();
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::Unavailable, Outcome::NotSent), "{fault:?}");
+
+    *address.lock().unwrap() = address_of(&server);
+    assert_eq!(value(&upstream, "select 1").await, 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -43,10 +44,29 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Server {
     installation: Installation,
-    folder: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
     watch: Option<Watch>,
+    /// Dropped, and so removed, after the server was ended.
+    folder: Folder,
+}
+
+/// A folder that goes with its owner, even when the server in it never ran.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Usually the watching shell has removed it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Deref for Folder {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
 }
 
 /// The shell that watches a server. Its end is the server's.
@@ -161,7 +181,7 @@ impl Server {
 
     fn launch(
         installation: Installation,
-        folder: PathBuf,
+        folder: Folder,
         settings: Vec<(String, String)>,
     ) -> io::Result<Self> {
         let mut server = Self { installation, folder, port: 0, settings, watch: None };
@@ -181,7 +201,7 @@ impl Server {
 
     fn start_watched(&self) -> io::Result<Watch> {
         let mut command = self.installation.command("sh", &self.folder);
-        command.args(["-c", WATCH, "sh"]).arg(self.installation.path_of("pg_ctl")).arg(&self.folder);
+        command.args(["-c", WATCH, "sh"]).arg(self.installation.path_of("pg_ctl")).arg(&*self.folder);
         command.arg(server_options(&self.folder, self.port, &self.settings));
         // A group of its own: Ctrl-C at a terminal reaches the one who started it, who then lets go of standard input.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
@@ -224,13 +244,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let Some(mut watch) = self.watch.take() else {
-            // It never ran, so nobody else removes the folder. Nothing useful can be done when that fails.
-            let _ = fs::remove_dir_all(&self.folder);
-            return;
-        };
-        drop(watch.stdin.take());
-        let _ = watch.child.wait();
+        if let Some(mut watch) = self.watch.take() {
+            drop(watch.stdin.take());
+            let _ = watch.child.wait();
+        }
     }
 }
 
@@ -245,12 +262,13 @@ fn server_options(folder: &Path, port: u16, settings: &[(String, String)]) -> St
 }
 
 /// A new folder that only the server's user can enter.
-fn temporary_folder(installation: &Installation) -> io::Result<PathBuf> {
+fn temporary_folder(installation: &Installation) -> io::Result<Folder> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("ferrata-postgres-{}-{number}", std::process::id()));
     fs::create_dir(&folder)?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+    let folder = Folder(folder);
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o700))?;
     installation.hand_over(&folder)?;
     Ok(folder)
 }

@@ -1,40 +1,21 @@
-//! A new connection: whom to log in as, which address to try next, TLS, and whether the server takes writes.
+//! A new connection: whom to log in as, which address to try next, and whether the server there will do.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use rustls::ClientConfig;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{ChannelBinding, SslMode};
-use tokio_postgres::tls::{MakeTlsConnect, NoTls};
-use tokio_postgres::{CancelToken, Client, Config, Connection, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use super::fault::{End, Reporter};
-use super::guard::{Guarded, GuardedTls};
+use super::fault::Reporter;
+use super::line::Line;
 use super::settings::{Login, SqlSettings};
 use crate::fault::{Fault, FaultKind, Outcome};
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
-
-/// A peer that does not answer for so long is gone: the operating system then ends the connection, and whoever waits is told.
-const PEER_TIMEOUT: Duration = Duration::from_secs(15);
-/// When an idle connection is probed first, and how often after that.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_EVERY: Duration = Duration::from_secs(5);
-
-/// Room for messages that are no rows: descriptions of columns, error reports.
-const MESSAGE_OVERHEAD: usize = 64 << 10;
-/// A row on the wire is at most so many times as long as its JSON: `[0,0,…]` as an array of four-byte integers, each
-/// behind a length of four bytes.
-const WIRE_BYTES_PER_JSON_BYTE: usize = 4;
 
 /// A connection that is logged in.
 pub(super) struct Connected {
@@ -42,15 +23,6 @@ pub(super) struct Connected {
     /// Moves bytes; ends with the connection.
     pub(super) driver: JoinHandle<()>,
     pub(super) line: Line,
-}
-
-/// Where a connection goes to, and for whom.
-pub(super) struct Line {
-    pub(super) settings: Arc<SqlSettings>,
-    pub(super) reporter: Arc<Reporter>,
-    pub(super) end: End,
-    host: String,
-    address: SocketAddr,
 }
 
 /// Why a host was of no use.
@@ -113,47 +85,15 @@ impl Attempt<'_> {
 
     async fn at_address(&self, host: &str, address: SocketAddr) -> Result<Connected, Refused> {
         let refused = |error: tokio_postgres::Error| self.refused(host, address.port(), &error);
-        let stream = open(address).await.map_err(|error| self.failed(host, address.port(), &error))?;
-        let line = Line {
-            settings: Arc::clone(self.settings),
-            reporter: Arc::clone(self.reporter),
-            end: Arc::new(OnceLock::new()),
-            host: host.to_owned(),
-            address,
-        };
-        let bound = self.settings.max_bytes * WIRE_BYTES_PER_JSON_BYTE + MESSAGE_OVERHEAD;
-        let (client, driver) = match &self.settings.tls {
-            Some(tls) => {
-                let tls = GuardedTls { tls: tls_to(tls, host), max_message_bytes: bound };
-                let (client, connection) = self.config().connect_raw(stream, tls).await.map_err(refused)?;
-                (client, tokio::spawn(drive(connection, Arc::clone(&line.end))))
-            }
-            None => {
-                let stream = Guarded::new(stream, bound);
-                let (client, connection) = self.config().connect_raw(stream, NoTls).await.map_err(refused)?;
-                (client, tokio::spawn(drive(connection, Arc::clone(&line.end))))
-            }
-        };
+        let line = Line::new(self.settings, self.reporter, host, address);
+        let stream = line.open().await.map_err(|error| self.failed(host, address.port(), &error))?;
+        let (client, driver) = line.log_in(stream, &self.config()).await.map_err(refused)?;
         let server = Server::ask(&client).await.map_err(refused)?;
-        if server.is_superuser && self.reporter.warns_of_superuser() {
-            tracing::warn!(
-                database = %self.reporter.name,
-                "the login is a superuser: functions that reach files and other sessions are not held back by a read-only \
-                 transaction; use a login with no more rights than it needs"
-            );
-        }
-        if server.is_read_only && !self.settings.read_only {
-            let message = format!(
-                "{host} takes no writes at the moment (it is a replica, or a failover is under way)."
-            );
-            return Err(Refused {
-                fault: self.reporter.fault(FaultKind::Unavailable, message),
-                everywhere: false,
-            });
-        }
+        self.judge(host, &server)?;
         Ok(Connected { client, driver, line })
     }
 
+    /// Holds what the password is, so it lives no longer than an attempt.
     fn config(&self) -> Config {
         let mut config = Config::new();
         config
@@ -166,11 +106,25 @@ impl Attempt<'_> {
         config
     }
 
+    fn judge(&self, host: &str, server: &Server) -> Result<(), Refused> {
+        if server.is_superuser && self.reporter.warns_of_superuser() {
+            tracing::warn!(
+                database = %self.reporter.name,
+                "the login is a superuser: functions that reach files and other sessions are not held back by a read-only \
+                 transaction; use a login with no more rights than it needs"
+            );
+        }
+        if !server.is_read_only || self.settings.read_only {
+            return Ok(());
+        }
+        let message =
+            format!("{host} takes no writes at the moment (it is a replica, or a failover is under way).");
+        Err(Refused { fault: self.reporter.fault(FaultKind::Unavailable, message), everywhere: false })
+    }
+
     fn unreachable(&self, host: &str, port: u16, why: &str) -> Refused {
-        let fault = self
-            .reporter
-            .fault(FaultKind::Unavailable, format!("{host}:{port} could not be reached ({why})."));
-        Refused { fault, everywhere: false }
+        let message = format!("{host}:{port} could not be reached ({why}).");
+        Refused { fault: self.reporter.fault(FaultKind::Unavailable, message), everywhere: false }
     }
 
     fn failed(&self, host: &str, port: u16, error: &(dyn std::error::Error + 'static)) -> Refused {
@@ -184,63 +138,6 @@ impl Attempt<'_> {
         let everywhere = matches!(fault.kind, FaultKind::CredentialDead | FaultKind::PermissionDenied)
             || fault.code.as_deref() == Some("3D000");
         Refused { fault, everywhere }
-    }
-}
-
-impl Line {
-    /// Asks the server to stop what the session is doing, over a connection of its own and within `limit`.
-    pub(super) async fn cancel(&self, token: &CancelToken, limit: Duration) {
-        let asking = async {
-            let stream = open(self.address).await.map_err(|error| self.reporter.describe(&error))?;
-            let asked = match &self.settings.tls {
-                Some(tls) => token.cancel_query_raw(stream, tls_to(tls, &self.host)).await,
-                None => token.cancel_query_raw(stream, NoTls).await,
-            };
-            asked.map_err(|error| self.reporter.describe(&error))
-        };
-        let problem = match timeout(limit, asking).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::warn!(database = %self.reporter.name, problem, "a statement could not be cancelled; the server's own timeout ends it");
-    }
-}
-
-fn tls_to(
-    tls: &Arc<ClientConfig>,
-    host: &str,
-) -> <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect {
-    let mut config = ClientConfig::clone(tls);
-    // The registered name: a server of another protocol then refuses, and newer servers of this one expect it.
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
-    let mut make = MakeRustlsConnect::new(config);
-    let Ok(connect) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut make, host);
-    connect
-}
-
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
-    Ok(stream)
-}
-
-/// Moves a connection's bytes until it ends, and keeps the reason. Notices and notifications are dropped: nobody asked.
-async fn drive<S, T>(mut connection: Connection<S, T>, end: End)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-        if let Err(error) = message {
-            // Before the connection is dropped: whoever waits on it looks for the reason as soon as it is.
-            let _ = end.set(error);
-            return;
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod encode;
 mod fault;
 mod fetch;
 mod guard;
+mod line;
 mod pool;
 mod session;
 mod settings;

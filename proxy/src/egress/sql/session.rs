@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::{CancelToken, Client, Transaction};
 
-use super::connect::{Connected, Line};
+use super::connect::Connected;
 use super::fault::{End, Failure, Health, Trouble};
+use super::line::Line;
 use super::pool::{self, Manager};
 use super::transaction::{Run, Unanswered};
 use super::types::{Access, Query, Rows};
@@ -103,20 +104,36 @@ async fn serve(connected: Connected, mut queue: mpsc::Receiver<Job>, ready: ones
     let Connected { mut client, mut driver, line } = connected;
     let spent = attend_all(&mut client, &line, &mut queue, ready).await;
     drop(client);
-    if timeout(PARTING_TIMEOUT, &mut driver).await.is_err() {
+    let in_order = !matches!(&spent, Some(Spent { parting: Parting::AtOnce, .. }));
+    if !in_order || timeout(PARTING_TIMEOUT, &mut driver).await.is_err() {
         driver.abort();
     }
     // Only now may a new connection take the place, so that there are never more than the pool's size.
-    drop(spent.map(Object::take));
+    drop(spent.map(|spent| Object::take(spent.lease)));
 }
 
-/// Attends to one job after the other; ends with the lease of a session that cannot be used again.
+/// The lease of a session that cannot be used again.
+struct Spent {
+    lease: Lease,
+    parting: Parting,
+}
+
+/// How to part from a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parting {
+    /// Wait for its last answer, to a cancelled statement for instance.
+    InOrder,
+    /// It may have any amount to say that nobody wants to hear.
+    AtOnce,
+}
+
+/// Attends to one job after the other, until the pool lets go of the session or it cannot be used again.
 async fn attend_all(
     client: &mut Client,
     line: &Line,
     queue: &mut mpsc::Receiver<Job>,
     ready: oneshot::Sender<()>,
-) -> Option<Lease> {
+) -> Option<Spent> {
     let cancel = client.cancel_token();
     // The driver has portals only behind its `Transaction`. This one is the door to them and nothing else: the
     // transactions that queries run in are begun and ended in our own words, together with what belongs to them.
@@ -131,56 +148,66 @@ async fn attend_all(
     None
 }
 
-/// What became of a run.
-enum Outlook {
-    Done(Result<(Rows, Health), Unanswered>),
-    /// Nobody waits for the answer any longer.
-    Abandoned,
-    TooLate,
-}
-
-async fn attend(door: &Transaction<'_>, cancel: &CancelToken, line: &Line, job: Job) -> Option<Lease> {
+async fn attend(door: &Transaction<'_>, cancel: &CancelToken, line: &Line, job: Job) -> Option<Spent> {
     let Job { lease, query, max_cost, deadline, mut answer } = job;
     let committing = AtomicBool::new(false);
-    let time = deadline.remaining().min(line.settings.statement_timeout);
-    let run = Run {
-        door,
-        settings: &line.settings,
-        reporter: &line.reporter,
-        end: &line.end,
-        query: &query,
-        max_cost,
-        time: time - REPLY_TIME.min(time / 2),
-        committing: &committing,
-    };
-    let limit = deadline.instant().min(Instant::now() + line.settings.statement_timeout + REPLY_TIME);
-    let outlook = tokio::select! {
-        biased;
-        result = run.run() => Outlook::Done(result),
-        () = answer.closed() => Outlook::Abandoned,
-        () = sleep_until(limit) => Outlook::TooLate,
-    };
+    let watched =
+        watch(run(door, line, &query, max_cost, deadline, &committing), deadline, line, &mut answer).await;
     let committing = committing.into_inner();
-    let (result, health) = match outlook {
-        Outlook::Done(result) => settle(result),
-        Outlook::Abandoned | Outlook::TooLate => {
-            line.cancel(cancel, PARTING_TIMEOUT).await;
-            (Err(Failure::Final(too_late(line, query.access, committing))), Health::Broken)
-        }
+    let Some(ran) = watched else {
+        // The caller first: cancelling may have to wait for a server that does not answer.
+        let _ = answer.send(Err(Failure::Final(too_late(line, query.access, committing))));
+        line.cancel(cancel, PARTING_TIMEOUT).await;
+        return Some(Spent { lease, parting: Parting::InOrder });
     };
+    let (result, health) = settle(ran);
     if health == Health::Moved {
         pool::evict(&lease);
     }
     // The answer is the caller's from here on; what follows costs it no time. A caller who left does not mind.
     let _ = answer.send(result);
-    if health == Health::Good && reset(door, committing).await { None } else { Some(lease) }
+    let is_fit = health == Health::Good && reset(door, committing).await;
+    if is_fit { None } else { Some(Spent { lease, parting: Parting::AtOnce }) }
 }
 
-fn settle(result: Result<(Rows, Health), Unanswered>) -> (Result<Rows, Failure>, Health) {
-    match result {
+/// What the caller is told, and what the session is good for.
+fn settle(ran: Ran) -> (Result<Rows, Failure>, Health) {
+    match ran {
         Ok((rows, health)) => (Ok(rows), health),
         Err(Unanswered::Stale(Trouble { fault, health })) => (Err(Failure::Stale(fault)), health),
         Err(Unanswered::Trouble(Trouble { fault, health })) => (Err(Failure::Final(fault)), health),
+    }
+}
+
+type Ran = Result<(Rows, Health), Unanswered>;
+
+async fn run(
+    door: &Transaction<'_>,
+    line: &Line,
+    query: &Query,
+    max_cost: Option<f64>,
+    deadline: Deadline,
+    committing: &AtomicBool,
+) -> Ran {
+    let time = deadline.remaining().min(line.settings.statement_timeout);
+    let time = time - REPLY_TIME.min(time / 2);
+    let (settings, reporter, end) = (&*line.settings, &*line.reporter, &line.end);
+    Run { door, settings, reporter, end, query, max_cost, time, committing }.run().await
+}
+
+/// Waits for a run; `None` when there is no time left, or nobody who waits for the answer.
+async fn watch(
+    run: impl Future<Output = Ran>,
+    deadline: Deadline,
+    line: &Line,
+    answer: &mut oneshot::Sender<Result<Rows, Failure>>,
+) -> Option<Ran> {
+    let limit = deadline.instant().min(Instant::now() + line.settings.statement_timeout + REPLY_TIME);
+    tokio::select! {
+        biased;
+        ran = run => Some(ran),
+        () = answer.closed() => None,
+        () = sleep_until(limit) => None,
     }
 }
 

@@ -68,7 +68,9 @@ impl StoppedBy {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
     pub columns: Vec<Column>,
-    /// A JSON array of arrays, in the order of the columns.
+    /// A JSON array of arrays, in the order of the columns. What JSON has no word for is a string: integers beyond ±2^53,
+    /// numerics of more than 15 significant digits, `NaN`, infinities, times (RFC 3339 in UTC, or ISO 8601 where the type has
+    /// no zone), intervals (ISO 8601), `bytea` (base64). Composites and ranges are objects.
     pub rows: String,
     pub row_count: u32,
     /// `None`: it is complete.
