@@ -13,6 +13,7 @@
 //! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
 //! | `reload` | changed files under a running sidecar |
+//! | `swap` | a connector replaced under load |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -29,6 +30,7 @@ mod lifecycle;
 mod logins;
 mod plain_http;
 mod reload;
+mod swap;
 
 use ferrata_tests::mcp::{Fault, Outcome};
 use serde_json::Value;

@@ -117,6 +117,14 @@ impl Ferrata {
         self.log.text()
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("a running sidecar")
+    }
+
     /// Sends SIGTERM, without waiting for the end.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ fn connector(slot: &Slot) -> Value {
     match slot {
         Slot::Ready { connector, problem } => json!({
             "state": "ready",
+            "generation": connector.generation,
             "newer_refused": problem,
             "component": connector.manifest.name,
             "version": connector.manifest.version,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -28,6 +29,9 @@ const LIST_TIME: Duration = Duration::from_secs(15);
 
 /// The agent in whose name a connector is loaded.
 const LOADER: &str = "ferrata";
+
+/// The next generation's number.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles a component into the cache, ahead of its use; the error is a sentence for the operator.
 pub fn compile(engine: &Engine, cache: &CompiledCache, path: &Path) -> Result<(), String> {
@@ -65,7 +69,8 @@ pub async fn load(
 
     let tools = list_tools(&sandboxes).await?;
     let tools = ToolSpec::all(&name, tools, &operations)?;
-    Ok(Connector { name, manifest, tools, sandboxes, config: config.clone() })
+    let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+    Ok(Connector { name, generation, manifest, tools, sandboxes, config: config.clone() })
 }
 
 /// Compiling takes up to seconds; the runtime's workers have other things to do.

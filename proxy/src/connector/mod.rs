@@ -42,6 +42,8 @@ use sandbox::Sandboxes;
 /// One generation of a connector: immutable, and pinned by every call that it serves.
 pub struct Connector {
     pub name: Arc<str>,
+    /// Grows with everything that is loaded in this process: tells one generation from the next.
+    pub generation: u64,
     pub manifest: Manifest,
     /// Sorted by name.
     pub tools: Vec<ToolSpec>,

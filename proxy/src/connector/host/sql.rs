@@ -47,7 +47,11 @@ impl Run {
         if ran.as_ref().is_err_and(|fault| fault.outcome != Outcome::Unknown) {
             self.scope.note_refused(effect);
         }
-        ran.map_err(|fault| fault.with_operation(operation))
+        ran.map_err(|mut fault| {
+            // It names a member of the guest's request, which the agent never saw.
+            fault.path = None;
+            fault.with_operation(operation)
+        })
     }
 }
 

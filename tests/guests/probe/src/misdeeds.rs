@@ -12,7 +12,7 @@ type Answer = Result<String, Fault>;
 /// Name, description, behaviour.
 pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
 
-pub const ALL: [Misdeed; 15] = [
+pub const ALL: [Misdeed; 16] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
     ("spin", "Computes for ever.", spin),
     ("grow", "Takes memory until there is none.", grow),
@@ -32,6 +32,7 @@ pub const ALL: [Misdeed; 15] = [
         "Counts its calls in memory that should be fresh, and in the cache that should not.",
         remember,
     ),
+    ("edition", "Says which edition of the component it is.", edition),
 ];
 
 fn read(arguments: &str) -> Answer {
@@ -39,6 +40,14 @@ fn read(arguments: &str) -> Answer {
     let request =
         get("api", "read", &format!("/read/{}", path.as_str().unwrap_or("x")), vec![authorization()]);
     send(&request)
+}
+
+/// What tests look for in the component's bytes to make another edition of it.
+static EDITION: [u8; 9] = *b"edition-A";
+
+fn edition(_: &str) -> Answer {
+    // Read at run time: the optimizer must not take the text apart.
+    text(&String::from_utf8_lossy(std::hint::black_box(&EDITION)))
 }
 
 fn spin(_: &str) -> Answer {
