@@ -13,6 +13,7 @@
 //! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
 //! | `reload` | changed files under a running sidecar |
+//! | `outcomes` | what is said of a write that may have been done |
 //! | `swap` | a connector replaced under load |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
@@ -28,6 +29,7 @@ mod database;
 mod languages;
 mod lifecycle;
 mod logins;
+mod outcomes;
 mod plain_http;
 mod reload;
 mod swap;

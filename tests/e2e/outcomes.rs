@@ -1,0 +1,75 @@
+//! What an agent is told about a write of which nobody knows what became of it.
+
+use std::time::Duration;
+
+use ferrata_sandbox::slack::Slack;
+use ferrata_sandbox::{Clock, Failure, Sandbox};
+use ferrata_tests::connectors;
+use ferrata_tests::ferrata::Ferrata;
+use ferrata_tests::mcp::{Fault, Outcome};
+use ferrata_tests::setup::Setup;
+use serde_json::{Map, Value, json};
+
+use crate::fault;
+
+/// 2026-11-20: walls do not move while a test runs.
+const NOW: Duration = Duration::from_secs(1_795_132_800);
+
+/// Given to calls whose answer never comes. Tests do not measure it.
+const TIMEOUT_MS: u64 = 300;
+
+/// Posts while the system fails like that.
+async fn post(failure: Failure) -> Outcome {
+    call(failure, "chat.postMessage", "chat_post_message", json!({ "channel": "C0ACME001", "text": "hello" }))
+        .await
+}
+
+async fn call(failure: Failure, method: &str, tool: &str, arguments: Value) -> Outcome {
+    let slack = Sandbox::start(Slack::acme(Clock::frozen(NOW))).await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::slack(&setup, &slack).unwrap();
+    let ferrata = Ferrata::start(setup.connector("chat", connector)).await.unwrap();
+    slack.force_at(method, failure, 1);
+    let meta = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(TIMEOUT_MS))]);
+    ferrata.mcp().call_with(tool, arguments, meta).await.unwrap()
+}
+
+#[track_caller]
+fn is_an_open_question(fault: &Fault) {
+    assert_eq!(
+        (&fault.data["retryable"], &fault.data["outcome"]),
+        (&json!(false), &json!("unknown")),
+        "{fault:?}"
+    );
+    assert!(fault.data.get("retry_at").is_none(), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_write_that_is_not_answered_is_an_open_question() {
+    for failure in [Failure::Hang, Failure::Reset, Failure::InternalError] {
+        is_an_open_question(&fault(post(failure).await, "outcome_unknown"));
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_nobody_understands_is_an_open_question() {
+    let drift = Failure::Body(json!({ "ok": true }).to_string());
+    is_an_open_question(&fault(post(drift).await, "schema_mismatch"));
+}
+
+#[tokio::test]
+async fn a_write_that_was_refused_was_not_done() {
+    let throttled = fault(post(Failure::RateLimited { retry_after: Some(3) }).await, "rate_limited");
+    assert_eq!(
+        (&throttled.data["retryable"], &throttled.data["outcome"]),
+        (&json!(true), &json!("rejected"))
+    );
+    let refused = fault(post(Failure::Code("restricted_action".to_owned())).await, "permission_denied");
+    assert_eq!(refused.data["outcome"], "rejected");
+}
+
+#[tokio::test]
+async fn a_read_that_is_not_answered_can_be_tried_again() {
+    let read = call(Failure::Hang, "conversations.list", "chat_list_channels", json!({})).await;
+    assert_eq!(fault(read, "deadline_exceeded").data["retryable"], true);
+}
