@@ -5,6 +5,7 @@
 //! | `chat` | the Slack connector: what Slack's manners become |
 //! | `database` | the PostgreSQL connector: caps, cost, failover |
 //! | `containment` | what a connector cannot do |
+//! | `memory` | what is in a guest's memory, and what is not |
 //! | `languages` | connectors in Python and JavaScript |
 //! | `logins` | credentials that are won by a login |
 //! | `plain_http` | `/v1/tools` for agents without MCP |
@@ -29,6 +30,7 @@ mod database;
 mod languages;
 mod lifecycle;
 mod logins;
+mod memory;
 mod outcomes;
 mod plain_http;
 mod reload;
