@@ -3,9 +3,9 @@
 //! Readiness says whether this process can take calls, and never anything about an upstream or a credential: those are said in the
 //! status, they do not evict the agent.
 
+mod socket;
 mod status;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,15 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::{AppError, bind};
 use crate::config;
 use crate::gate::Gate;
 use crate::server::{self, Body, Drain, Limits};
+use crate::telemetry::metric;
 
 /// Connections of probes and scrapers at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -33,12 +32,17 @@ const MAX_CONNECTIONS: usize = 64;
 /// A probe that is being answered while everything ends may take so long.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How often what was measured is sorted into the histograms: a few thousand numbers of 8 bytes at the busiest.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Upper bounds of the histograms' buckets, in seconds: from a cached answer to the longest deadlines.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 
 /// Makes this process count. Once per process.
 pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
-    PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()
+    let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+    metric::describe();
+    Ok(handle)
 }
 
 /// Whether calls can be taken, and the gate that takes them.
@@ -94,8 +98,12 @@ pub async fn start(
     readiness: Readiness,
     drain: Drain,
 ) -> Result<Running, AppError> {
+    let upkeep = tokio::spawn(keep_up({
+        let metrics = metrics.clone();
+        move || metrics.run_upkeep()
+    }));
+    let mut running = Running { address: None, control: None, tasks: vec![upkeep] };
     let admin = Admin { metrics, readiness, drain };
-    let mut running = Running { address: None, control: None, tasks: Vec::new() };
     if let Some(address) = config.listen {
         let listener = bind(address).await?;
         running.address = Some(listener.local_addr().map_err(AppError::internal)?);
@@ -107,7 +115,10 @@ pub async fn start(
             running.control = Some(listener.local_addr().map_err(AppError::internal)?.to_string());
             running.tasks.push(serve(listener, admin, Admin::control));
         } else {
-            running.tasks.push(serve_socket(Path::new(control), admin)?);
+            let at = |e: String| AppError::Config(format!("cannot listen on {control}: {e}"));
+            let listener = socket::bind(Path::new(control)).await.map_err(at)?;
+            let answer = move |request: &Request<hyper::body::Incoming>| admin.control(request);
+            running.tasks.push(tokio::spawn(socket::serve(listener, answer)));
             running.control = Some(control.clone());
         }
     }
@@ -129,33 +140,13 @@ fn serve(listener: TcpListener, admin: Admin, answer: Answer) -> JoinHandle<()> 
     })
 }
 
-/// A unix socket that only Ferrata's user can open. A socket that an earlier process left is replaced.
-fn serve_socket(path: &Path, admin: Admin) -> Result<JoinHandle<()>, AppError> {
-    let at = |e: std::io::Error| AppError::Config(format!("cannot listen on {}: {e}", path.display()));
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path).map_err(at)?;
-    let only_owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(path, only_owner).map_err(at)?;
-    Ok(tokio::spawn(async move {
-        let open = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
-        while let Ok((stream, _)) = listener.accept().await {
-            // One too many is closed at once.
-            let Ok(place) = Arc::clone(&open).try_acquire_owned() else { continue };
-            let admin = admin.clone();
-            tokio::spawn(async move {
-                let _place = place;
-                let service = service_fn(move |request| {
-                    let answer = admin.control(&request);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
-                let mut http = hyper::server::conn::http1::Builder::new();
-                http.timer(TokioTimer::new()).keep_alive(false);
-                if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-                    tracing::debug!(%error, "a control connection ended in an error");
-                }
-            });
-        }
-    }))
+/// Brings the histograms up to date, so that what was measured does not pile up where nobody scrapes.
+async fn keep_up(run: impl Fn()) {
+    let mut due = tokio::time::interval(UPKEEP);
+    loop {
+        due.tick().await;
+        run();
+    }
 }
 
 impl Admin {
@@ -212,4 +203,18 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Body
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_measured_is_sorted_though_nobody_scrapes() {
+        let (runs, hours) = (Cell::new(0), Duration::from_secs(3600));
+        let never_ends = keep_up(|| runs.set(runs.get() + 1));
+        assert!(tokio::time::timeout(hours, never_ends).await.is_err());
+        assert!(runs.get() >= hours.as_secs() / UPKEEP.as_secs());
+    }
 }

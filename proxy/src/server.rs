@@ -187,7 +187,8 @@ fn refuse(stream: &TcpStream, peer: SocketAddr) {
     stream.try_write(FULL).ok();
 }
 
-async fn rest_after(error: std::io::Error) {
+/// After an accept that failed: waits, unless it was the peer's doing.
+pub(crate) async fn rest_after(error: std::io::Error) {
     let peers_doing =
         [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused];
     if !peers_doing.contains(&error.kind()) {

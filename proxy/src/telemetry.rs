@@ -1,7 +1,9 @@
 //! Trace contexts, log set-up and metric names.
 //!
-//! Owns what the W3C `traceparent` header says and how log lines look. What is worth a line or a
+//! Owns what the W3C `traceparent` header says, how log lines look and what metrics are called. What is worth a line or a
 //! count is decided where it happens.
+
+pub mod metric;
 
 use std::fmt;
 use std::io::IsTerminal as _;

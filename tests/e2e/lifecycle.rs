@@ -83,7 +83,8 @@ async fn a_deadline_is_kept_whatever_the_upstream_does() {
     upstream.reply(Reply::Held);
     let hints = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(200))]);
     let late = ferrata.mcp().call_with("probe_read", json!({}), hints).await.unwrap();
-    fault(late, "deadline_exceeded");
+    let late = fault(late, "deadline_exceeded");
+    assert_eq!(late.data["operation"], "read", "what the host knows of the wait is lost: {late:?}");
     upstream.holds(0).await.unwrap();
 }
 
@@ -118,6 +119,9 @@ async fn probes_and_metrics_answer_the_platform() {
     }
     let metrics = ferrata.admin().get("/metrics").await.unwrap().text();
     assert!(metrics.contains("probe_read"), "{metrics}");
+    for family in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(metrics.contains(&format!("# HELP {family} ")), "nobody says what {family} is");
+    }
     let status: Value = ferrata.control().get("/status").await.unwrap().json();
     assert!(status["connectors"].to_string().contains("probe"), "{status}");
     assert_eq!(ferrata.admin().get("/status").await.unwrap().status, StatusCode::NOT_FOUND);

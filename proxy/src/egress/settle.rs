@@ -11,6 +11,7 @@ use super::scope::{Purpose, Scope};
 use super::upstream::Upstream;
 use super::{Egress, unanswered};
 use crate::fault::{Fault, FaultKind, Outcome};
+use crate::telemetry::metric;
 
 /// How long a throttled operation rests when the system does not say. The longest of the common short windows.
 const RETRY_AFTER_WHEN_UNSAID: Duration = Duration::from_secs(60);
@@ -138,7 +139,7 @@ impl Egress {
 
     fn count_verdict(&self, exchange: &Exchange, verdict: &Verdict) {
         metrics::counter!(
-            "ferrata_verdicts_total",
+            metric::VERDICTS,
             "connector" => self.connector.to_string(),
             "upstream" => exchange.request.upstream.to_string(),
             "operation" => exchange.request.operation.to_string(),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Tool;
 use crate::call::ToolCall;
 use crate::fault::Fault;
-use crate::telemetry::TraceContext;
+use crate::telemetry::{TraceContext, metric};
 
 /// What a call that was given up is called, beside `ok` and the labels of faults.
 const CANCELLED: &str = "cancelled";
@@ -46,8 +46,8 @@ impl Drop for CallRecord<'_> {
     fn drop(&mut self) {
         let Self { tool, agent, outcome, .. } = self;
         let (outcome, took, label) = (*outcome, self.started.elapsed(), tool.metric_label());
-        metrics::counter!("ferrata_calls_total", "tool" => label.clone(), "outcome" => outcome).increment(1);
-        metrics::histogram!("ferrata_call_seconds", "tool" => label).record(took);
+        metrics::counter!(metric::CALLS, "tool" => label.clone(), "outcome" => outcome).increment(1);
+        metrics::histogram!(metric::CALL_SECONDS, "tool" => label).record(took);
         let trace = self.trace.trace_id();
         match &self.why {
             None => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),

@@ -1,0 +1,23 @@
+//! The names of everything that is counted or timed, and what `/metrics` says of it.
+
+use metrics::{Unit, describe_counter, describe_histogram};
+
+pub const CALLS: &str = "ferrata_calls_total";
+pub const CALL_SECONDS: &str = "ferrata_call_seconds";
+pub const EXCHANGES: &str = "ferrata_exchanges_total";
+pub const VERDICTS: &str = "ferrata_verdicts_total";
+pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
+pub const GUEST_TRAPS: &str = "ferrata_guest_traps_total";
+
+/// Tells the recorder what the names mean. After it was installed.
+pub fn describe() {
+    describe_counter!(CALLS, "Tool calls by tool and outcome: `ok`, or the kind of the fault.");
+    describe_histogram!(CALL_SECONDS, Unit::Seconds, "How long tool calls took, waiting included, by tool.");
+    describe_counter!(
+        EXCHANGES,
+        "HTTP requests sent to upstreams, by their answers' status; `none` is no answer."
+    );
+    describe_counter!(VERDICTS, "What connectors said that upstreams' answers mean.");
+    describe_counter!(GUEST_REFUSALS, "Requests of connectors that broke a rule and were not sent, by rule.");
+    describe_counter!(GUEST_TRAPS, "Runs of connectors that ended without an answer.");
+}
