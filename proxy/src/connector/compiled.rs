@@ -2,23 +2,33 @@
 //!
 //! The folder is Ferrata's alone: it is made for its user, and one that others can write is not used.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
-use wasmtime::Engine;
+use uuid::Uuid;
 use wasmtime::component::Component;
 
+use super::Engine;
+
 /// A folder of compiled components, or none: then everything is compiled anew.
-#[derive(Clone, Debug)]
-pub struct CompiledCache(Option<PathBuf>);
+#[derive(Clone, Default)]
+pub struct CompiledCache {
+    folder: Option<PathBuf>,
+    flights: Arc<Mutex<HashMap<String, Weak<Flight>>>>,
+}
+
+/// What those who want the same component at the same time share: one of them makes it.
+type Flight = Mutex<Option<Component>>;
 
 impl CompiledCache {
     /// Without a folder.
     pub fn none() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// In that folder, which is made if need be; the error says why it cannot be trusted.
@@ -29,14 +39,37 @@ impl CompiledCache {
             .create(folder)
             .map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
         check_is_ours_alone(folder)?;
-        Ok(Self(Some(folder.to_owned())))
+        Ok(Self { folder: Some(folder.to_owned()), ..Self::default() })
     }
 
-    /// The compiled component: from the folder, or compiled and put there.
+    /// The compiled component: from the folder, or compiled and put there. Blocks for up to seconds.
     pub fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
-        let Some(folder) = &self.0 else { return compile(engine, bytes) };
-        let path = folder.join(key(engine, bytes));
-        if let Some(component) = read_trusted(engine, &path)? {
+        let key = key(&engine.inner, bytes);
+        let flight = self.flight(&key);
+        let mut shared = flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = &*shared {
+            return Ok(component.clone());
+        }
+        let component = self.load_or_compile(engine, &key, bytes)?;
+        Ok(shared.insert(component).clone())
+    }
+
+    /// The flight that is under way for that component, or a new one. It lasts as long as somebody holds it.
+    fn flight(&self, key: &str) -> Arc<Flight> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(key).and_then(Weak::upgrade) {
+            return flight;
+        }
+        flights.retain(|_, flight| flight.strong_count() > 0);
+        let flight = Arc::default();
+        flights.insert(key.to_owned(), Arc::downgrade(&flight));
+        flight
+    }
+
+    fn load_or_compile(&self, engine: &Engine, key: &str, bytes: &[u8]) -> Result<Component, String> {
+        let Some(folder) = &self.folder else { return compile(engine, bytes) };
+        let path = folder.join(key);
+        if let Some(component) = read(engine, &path) {
             return Ok(component);
         }
         let component = compile(engine, bytes)?;
@@ -47,24 +80,27 @@ impl CompiledCache {
     }
 }
 
+/// On the threads for it. A flight's lock is never taken on those: while one of them waits for the others, it takes on other work.
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
-    Component::from_binary(engine, bytes).map_err(|e| format!("it does not compile: {e:#}"))
+    engine
+        .aside(|| Component::from_binary(&engine.inner, bytes))
+        .map_err(|e| format!("it does not compile: {e:#}"))
 }
 
 /// Content, and everything about the engine that the code depends on.
-fn key(engine: &Engine, bytes: &[u8]) -> String {
+fn key(engine: &wasmtime::Engine, bytes: &[u8]) -> String {
     let mut compatibility = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut compatibility);
     let digest: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
     format!("{digest}-{:016x}.cwasm", compatibility.finish())
 }
 
-/// Written aside and renamed, so that nobody reads half a component.
+/// Written aside and renamed, so that nobody reads half a component. Each writer has a file of its own: in containers that share the folder,
+/// every process has the same number.
 fn store(path: &Path, compiled: &[u8]) -> Result<(), String> {
-    let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let aside = path.with_extension(format!("{}.tmp", Uuid::new_v4().simple()));
     let write = || {
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         file.write_all(compiled)?;
         file.sync_all()?;
         std::fs::rename(&aside, path)
@@ -75,24 +111,28 @@ fn store(path: &Path, compiled: &[u8]) -> Result<(), String> {
     })
 }
 
-/// `None` if it is not there or is for another engine.
+/// `None` if it is not there, or cannot be used; it is then made anew and replaced.
+fn read(engine: &Engine, path: &Path) -> Option<Component> {
+    match read_trusted(engine, path) {
+        Ok(found) => found,
+        Err(reason) => {
+            tracing::warn!(path = %path.display(), %reason, "a compiled component cannot be used; compiling anew");
+            None
+        }
+    }
+}
+
 #[allow(unsafe_code)]
 fn read_trusted(engine: &Engine, path: &Path) -> Result<Option<Component>, String> {
     match std::fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(format!("{} cannot be read: {e}", path.display())),
-        Ok(meta) if !meta.is_file() => return Err(format!("{} is not a file", path.display())),
+        Err(e) => return Err(e.to_string()),
+        Ok(meta) if !meta.is_file() => return Err("it is not a file".to_owned()),
         Ok(_) => check_is_ours_alone(path)?,
     }
     // SAFETY: the file must be what `Component::serialize` wrote. It stands in a folder that only our user can write, belongs to our user, is
     // no link, and its name says content and engine; wasmtime itself refuses the output of another version or configuration.
-    match unsafe { Component::deserialize_file(engine, path) } {
-        Ok(component) => Ok(Some(component)),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "a compiled component cannot be used; compiling anew");
-            Ok(None)
-        }
-    }
+    unsafe { Component::deserialize_file(&engine.inner, path) }.map(Some).map_err(|e| format!("{e:#}"))
 }
 
 fn check_is_ours_alone(path: &Path) -> Result<(), String> {
@@ -118,6 +158,44 @@ mod tests {
         let folder = dir.path().join("cache");
         assert!(CompiledCache::at(&folder).is_ok());
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(CompiledCache::at(&folder).unwrap_err().contains("written by others"));
+        assert!(CompiledCache::at(&folder).err().unwrap().contains("written by others"));
+    }
+
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn what_is_not_ours_alone_is_compiled_anew_and_replaced() {
+        let (dir, engine) = (tempfile::tempdir().unwrap(), Engine::new().unwrap());
+        let folder = dir.path().join("cache");
+        let cache = CompiledCache::at(&folder).unwrap();
+        cache.component(&engine, COMPONENT).unwrap();
+        let kept = files(&folder);
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        std::fs::write(&kept[0], "what somebody else wrote").unwrap();
+        std::fs::set_permissions(&kept[0], std::fs::Permissions::from_mode(0o666)).unwrap();
+        cache.component(&engine, COMPONENT).unwrap();
+        assert_eq!(files(&folder), kept);
+        assert!(
+            check_is_ours_alone(&kept[0]).is_ok() && std::fs::read(&kept[0]).unwrap().starts_with(b"\x7fELF")
+        );
+    }
+
+    #[test]
+    fn one_component_is_compiled_once_for_all_who_wait_for_it() {
+        let engine = Engine::new().unwrap();
+        let cache = CompiledCache::none();
+        let wanted = cache.flight(&key(&engine.inner, COMPONENT));
+        let code = |cache: &CompiledCache| cache.component(&engine, COMPONENT).unwrap().image_range();
+        let (one, other) = (code(&cache), code(&cache.clone()));
+        assert_eq!(one, other);
+        drop(wanted);
+        assert!(
+            cache.flight(&key(&engine.inner, COMPONENT)).lock().unwrap().is_none(),
+            "nobody holds it any more"
+        );
     }
 }

@@ -43,7 +43,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// Compiles (or takes from the cache) and links; the error is a sentence for the operator.
 pub fn load(engine: &Engine, cache: &CompiledCache, bytes: &[u8]) -> Result<Loaded, String> {
     check_version(bytes)?;
-    let component = cache.component(&engine.inner, bytes)?;
+    let component = cache.component(engine, bytes)?;
     let pre = engine
         .linker
         .instantiate_pre(&component)

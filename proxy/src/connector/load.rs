@@ -76,8 +76,7 @@ pub async fn load(
 /// Compiling takes up to seconds; the runtime's workers have other things to do.
 async fn compile_aside(engine: &Engine, cache: &CompiledCache, bytes: Vec<u8>) -> Result<Loaded, String> {
     let (engine, cache) = (engine.clone(), cache.clone());
-    let compiled =
-        tokio::task::spawn_blocking(move || engine.aside(|| component::load(&engine, &cache, &bytes)));
+    let compiled = tokio::task::spawn_blocking(move || component::load(&engine, &cache, &bytes));
     compiled.await.map_err(|e| format!("compiling it failed: {e}"))?
 }
 
