@@ -7,15 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::resolve::Resolver;
+use super::connect::Connector;
 
 /// Most bytes of an answer's status line and headers; twice what common servers send at most.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -29,10 +27,17 @@ const IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept per host; as many as one connector has sandboxes by default.
 const MAX_IDLE_PER_HOST: usize = 64;
 
+/// How often the peer of an HTTP/2 connection with calls on it is asked whether it is still there: all calls share the connection, and one
+/// that died unseen would take them all along.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How long it may take to answer that.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A client with its own trust and bounds.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     max_body: usize,
 }
 
@@ -57,15 +62,6 @@ pub enum ClientError {
 
 impl HttpClient {
     pub fn new(tls: ClientConfig, connect: Duration, max_body: usize) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -74,7 +70,9 @@ impl HttpClient {
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
-            .build(https);
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(Connector::new(tls, connect));
         Self { client, max_body }
     }
 
@@ -127,4 +125,90 @@ pub fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls_pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::server::TlsStream;
+
+    /// An empty SETTINGS frame: all that a server must say for an HTTP/2 connection to stand.
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    /// The type byte of a HEADERS frame, with which a request begins.
+    const HEADERS: u8 = 1;
+
+    /// Longer than anything may take; clocks are paused wherever it passes.
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+
+    fn request(listener: &TcpListener) -> Request<Full<Bytes>> {
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        Request::get(url).body(Full::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_shakes_hands_is_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = HttpClient::new(tls_config(None).unwrap(), Duration::from_millis(50), 1);
+        let both = futures_util::future::join(client.send(request(&listener)), listener.accept());
+        // The connection stays open and silent until the end of the test.
+        let (answer, _silent) =
+            tokio::time::timeout(Duration::from_secs(60), both).await.expect("it waits for the handshake");
+        assert!(matches!(answer, Err(ClientError::Connect(why)) if why.contains("no connection within")));
+    }
+
+    /// A server's side of TLS for 127.0.0.1 that speaks HTTP/2, and its certificate as PEM.
+    fn acceptor() -> (TlsAcceptor, String) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut config = config
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+    }
+
+    /// Reads frames until a request has come.
+    async fn read_request(peer: &mut TlsStream<TcpStream>) {
+        let mut preface = [0; 24];
+        peer.read_exact(&mut preface).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            peer.read_exact(&mut head).await.unwrap();
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            peer.read_exact(&mut vec![0; length]).await.unwrap();
+            if head[3] == HEADERS {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_http2_connection_is_noticed() {
+        let (acceptor, pem) = acceptor();
+        let ca = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(ca.path(), pem).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = HttpClient::new(tls_config(Some(ca.path())).unwrap(), FOR_EVER, 1);
+        let sent = tokio::spawn({
+            let request = request(&listener);
+            async move { client.send(request).await.map(drop) }
+        });
+        let mut peer = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        peer.write_all(&SETTINGS).await.unwrap();
+        read_request(&mut peer).await;
+        // From here on the peer is silent: nothing happens but time.
+        tokio::time::pause();
+        let ended = tokio::time::timeout(FOR_EVER, sent).await.expect("it waits for ever");
+        assert!(matches!(ended.unwrap(), Err(ClientError::Broken(_))));
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod base;
 pub mod client;
+mod connect;
 pub mod exchange;
 pub mod operation;
 pub mod part;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
+use crate::telemetry::metric;
 use client::{Answer, ClientError};
 use exchange::Exchange;
 use operation::{Effect, Mismatch, Operations};
@@ -55,7 +57,7 @@ impl Refusal {
     }
 
     pub fn into_fault(self) -> Fault {
-        metrics::counter!("ferrata_guest_refusals_total", "rule" => self.rule).increment(1);
+        metrics::counter!(metric::GUEST_REFUSALS, "rule" => self.rule).increment(1);
         let message = match self.kind {
             FaultKind::ConnectorFailed => {
                 format!("The connector made a request that is refused ({}): {}.", self.rule, self.message)
@@ -224,7 +226,7 @@ impl Egress {
 
     fn count(&self, request: &Judged, status: &str) {
         metrics::counter!(
-            "ferrata_exchanges_total",
+            metric::EXCHANGES,
             "connector" => self.connector.to_string(),
             "upstream" => request.upstream.to_string(),
             "operation" => request.operation.to_string(),
