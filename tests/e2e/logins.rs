@@ -4,6 +4,7 @@ use ferrata_tests::artifacts;
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
+use ferrata_tests::wait;
 use http::StatusCode;
 use serde_json::json;
 
@@ -68,5 +69,10 @@ async fn a_refused_login_is_a_dead_credential_and_a_system_that_is_away_is_not()
     upstream.reply(answer(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_client" })));
     fault(whoami().await, "credential_dead");
     upstream.reply(answer(StatusCode::SERVICE_UNAVAILABLE, &json!({})));
-    fault(whoami().await, "unavailable");
+    // The refusal is everybody's answer for a moment, so that nobody tries again at once.
+    let other = wait::until("another login", async || {
+        Some(whoami().await).filter(|outcome| outcome.kind() != "credential_dead")
+    });
+    fault(other.await.unwrap(), "unavailable");
+    assert_eq!(upstream.seen().len(), 2);
 }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use position::Position;
 pub use secret::SecretValue;
@@ -26,6 +27,9 @@ use crate::egress::scrub::Scrubber;
 use crate::fault::{Fault, FaultKind};
 use fixed::FixedFields;
 use session::Sessions;
+
+/// How long one login may take, whoever waits for it and for how long: a few exchanges with a slow identity provider.
+const LOGIN_TIME: Duration = Duration::from_secs(15);
 
 /// The secrets of a credential at one moment. Immutable: a newer version is a new material.
 #[derive(Debug)]
@@ -115,6 +119,18 @@ impl Credential {
         self.dead("it cannot be read; Ferrata's status says why")
     }
 
+    /// Waits for a session as long as the call may take. Its login goes on for whoever else waits.
+    async fn in_time(
+        &self,
+        deadline: Deadline,
+        session: impl Future<Output = Result<Arc<Material>, Fault>>,
+    ) -> Result<Arc<Material>, Fault> {
+        tokio::time::timeout_at(deadline.instant(), session).await.unwrap_or_else(|_| {
+            let message = format!("The login with the credential `{}` did not end in time.", self.name);
+            Err(Fault::new(FaultKind::DeadlineExceeded, message))
+        })
+    }
+
     fn dead(&self, reason: &str) -> Fault {
         Fault::new(
             FaultKind::CredentialDead,
@@ -181,7 +197,8 @@ impl Credentials {
     /// The secrets that requests may be written with now; logs in first if need be.
     pub async fn current(&self, credential: &Credential, deadline: Deadline) -> Result<Arc<Material>, Fault> {
         let Some(sessions) = &credential.sessions else { return credential.configured() };
-        sessions.current(|| self.log_in(credential, deadline)).await
+        let login = self.prepare(credential)?;
+        credential.in_time(deadline, sessions.current(|| login.run())).await
     }
 
     /// After a refusal of `version`: newer secrets, or the fault that there are none.
@@ -192,7 +209,8 @@ impl Credentials {
         deadline: Deadline,
     ) -> Result<Arc<Material>, Fault> {
         if let Some(sessions) = &credential.sessions {
-            return sessions.renew(version, || self.log_in(credential, deadline)).await;
+            let login = self.prepare(credential)?;
+            return credential.in_time(deadline, sessions.renew(version, || login.run())).await;
         }
         let material = credential.fields.reread().map_err(|reason| credential.unreadable(&reason))?;
         if material.version == version {
@@ -201,8 +219,22 @@ impl Credentials {
         Ok(material)
     }
 
-    async fn log_in(&self, credential: &Credential, deadline: Deadline) -> Result<Session, Fault> {
+    fn prepare(&self, credential: &Credential) -> Result<Prepared, Fault> {
         let login = self.login.get().ok_or_else(|| Fault::internal("no login is wired"))?;
-        login.login(credential, deadline).await
+        let missing = || Fault::internal(format!("the credential `{}` is gone", credential.name));
+        let credential = self.entries.get(&credential.name).ok_or_else(missing)?;
+        Ok(Prepared { login: Arc::clone(login), credential: Arc::clone(credential) })
+    }
+}
+
+/// A login that can be made without whoever needs it.
+struct Prepared {
+    login: Arc<dyn Login>,
+    credential: Arc<Credential>,
+}
+
+impl Prepared {
+    async fn run(self) -> Result<Session, Fault> {
+        self.login.login(&self.credential, Deadline::after(LOGIN_TIME)).await
     }
 }
