@@ -2,8 +2,10 @@
 
 use ferrata_tests::connectors::{self, GUEST_TOKEN};
 use ferrata_tests::ferrata::Ferrata;
+use ferrata_tests::mcp::Mcp;
 use ferrata_tests::setup::Setup;
-use ferrata_tests::upstream::Upstream;
+use ferrata_tests::upstream::{Reply, Upstream};
+use ferrata_tests::wait;
 use http::StatusCode;
 use serde_json::json;
 
@@ -81,6 +83,80 @@ async fn a_result_has_a_largest_size_and_a_log_too() {
 }
 
 #[tokio::test]
+async fn a_guest_can_say_as_much_as_it_likes_and_is_heard_a_little() {
+    let probe = Probe::start().await;
+    done(probe.call("complain").await);
+    done(probe.call("mutter").await);
+    let lines = probe.ferrata.log().lines().filter(|line| line.contains("ferrata::guest")).count();
+    assert!((1..1000).contains(&lines), "{lines} lines of log in one call");
+    // What follows standard error's flood is still the log line of a trap.
+    fault(probe.call("trap").await, "connector_failed");
+    wait::until("the guest's last words", async || probe.ferrata.log().contains("as asked").then_some(()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_reused_sandbox_remembers_for_one_agent_only() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    for agent in ["one", "other"] {
+        setup.file(&format!("agents/{agent}"), format!("long-secret-token-of-{agent}")).unwrap();
+    }
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup
+        .with(&["sandbox"], json!({ "reuse": true }))
+        .with(&["agent", "auth"], json!({ "tokens": "agents" }));
+    let ferrata = Ferrata::start(setup.connector("probe", connector)).await.unwrap();
+    for (agent, calls) in [("one", 1), ("one", 2), ("other", 1), ("one", 3)] {
+        let client =
+            ferrata.agent().with("authorization", &format!("Bearer long-secret-token-of-{agent}")).unwrap();
+        let told =
+            done(Mcp::new(client).call("probe_remember", json!({})).await.unwrap())["text"].to_string();
+        assert!(told.contains(&format!("memory {calls}, cache {calls}")), "{agent}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn two_connectors_of_one_component_are_strangers() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup.connector("east", connector.clone()).connector("west", connector);
+    let ferrata = Ferrata::start(setup).await.unwrap();
+    for (connector, calls) in [("east", 1), ("east", 2), ("west", 1)] {
+        let tool = format!("{connector}_remember");
+        let told = done(ferrata.mcp().call(&tool, json!({})).await.unwrap())["text"].to_string();
+        assert!(told.contains(&format!("{connector}: memory 1, cache {calls}")), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn calls_beyond_the_bounds_are_refused_and_the_places_come_back() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup.with(&["sandbox"], json!({ "concurrent": 3, "parked": 2, "waiting": 1 }));
+    let ferrata = Ferrata::start(setup.connector("probe", connector)).await.unwrap();
+    let held = || {
+        upstream.reply(Reply::Held);
+        let mcp = ferrata.mcp();
+        tokio::spawn(async move { mcp.call("probe_read", json!({})).await.unwrap() })
+    };
+    let calls = [held(), held()];
+    upstream.holds(2).await.unwrap();
+    // A third finds a sandbox, and no place to wait for the upstream; one that needs no upstream is served.
+    let refused = fault(ferrata.mcp().call("probe_read", json!({})).await.unwrap(), "overloaded");
+    assert!(refused.data["retry_at"].is_string());
+    done(ferrata.mcp().call("probe_remember", json!({})).await.unwrap());
+    upstream.release();
+    for call in calls {
+        done(call.await.unwrap());
+    }
+    done(ferrata.mcp().call("probe_read", json!({})).await.unwrap());
+}
+
+#[tokio::test]
 async fn each_call_has_a_sandbox_of_its_own() {
     let probe = Probe::start().await;
     for call in 1..=3 {
@@ -93,11 +169,7 @@ async fn each_call_has_a_sandbox_of_its_own() {
 async fn what_the_status_says_counts_whatever_the_guest_claims() {
     let probe = Probe::start().await;
     // The probe claims `ok` for every answer.
-    let too_many = ferrata_tests::upstream::Reply::Answer(
-        StatusCode::TOO_MANY_REQUESTS,
-        vec![("retry-after", "30")],
-        String::new(),
-    );
+    let too_many = Reply::Answer(StatusCode::TOO_MANY_REQUESTS, vec![("retry-after", "30")], String::new());
     probe.upstream.reply(too_many);
     let limited = fault(probe.call("read").await, "rate_limited");
     assert!(limited.data["retry_at"].is_string());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Auth, Config, Connector, Credential, CredentialKind, Field, Sandbox, Upstream};
-use crate::connector::MAX_MEMORY_BYTES;
+use crate::connector::{MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES};
 use crate::credential::Position;
 use crate::egress::base::{BaseUrl, SqlUrl};
 
@@ -27,6 +27,7 @@ pub fn mistakes(config: &Config) -> Vec<(String, String)> {
         connector_name(name, &mut found);
         self::connector(&format!("/connectors/{name}"), connector, &mut found);
     }
+    sandboxes(config, &mut found);
     access(config, &mut found);
     found.0
 }
@@ -73,6 +74,21 @@ fn sandbox(at: &str, sandbox: &Sandbox, found: &mut Found) {
     }
     if sandbox.cpu.0.is_zero() {
         found.add(format!("{at}/cpu"), "no time is no call");
+    }
+    if sandbox.parked.is_some_and(|parked| parked > sandbox.concurrent) {
+        found.add(format!("{at}/parked"), "more than `concurrent` bounds nothing");
+    }
+}
+
+/// No connector may be able to take the places of the others.
+fn sandboxes(config: &Config, found: &mut Found) {
+    let own = |c: &Connector| c.sandbox.as_ref().unwrap_or(&config.sandbox).concurrent;
+    let all: usize = config.connectors.values().map(own).sum();
+    if all > MAX_CALL_SANDBOXES {
+        let message = format!(
+            "the `concurrent` of all connectors make {all} sandboxes; a process has {MAX_CALL_SANDBOXES} for calls: lower `concurrent` here or under `sandbox` of the connectors that need fewer"
+        );
+        found.add("/sandbox/concurrent", message);
     }
 }
 

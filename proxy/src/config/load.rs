@@ -216,6 +216,15 @@ connectors:
     }
 
     #[test]
+    fn connectors_cannot_have_more_sandboxes_than_there_are() {
+        let text = "sandbox: { concurrent: 480 }\nconnectors: { a: { component: a.wasm }, b: { component: b.wasm } }";
+        assert_eq!(messages(text), Vec::<String>::new());
+        let one_more = text.replace("b.wasm", "b.wasm, sandbox: { concurrent: 481, parked: 482 }");
+        let found = messages(&one_more).join("\n");
+        assert!(found.contains("make 961 sandboxes") && found.contains("sandbox.parked"), "{found}");
+    }
+
+    #[test]
     fn a_syntax_error_names_its_place() {
         assert!(messages("agent: [").join("").contains("not valid YAML"));
     }

@@ -128,12 +128,13 @@ pub struct Sandbox {
     pub memory: ByteSize,
     /// Time on the processor for one call; waiting does not count.
     pub cpu: Period,
-    /// Sandboxes of one connector at once.
+    /// Sandboxes of one connector at once, those that are kept for reuse included. All connectors together have 960.
     #[schemars(range(min = 1, max = 512))]
     pub concurrent: usize,
-    /// Sandboxes of one connector that may wait for an upstream at once.
+    /// Sandboxes of one connector that may wait for an upstream at once; a call that would be one more is refused rather than queued.
+    /// As many as `concurrent` when absent.
     #[schemars(range(min = 1, max = 512))]
-    pub parked: usize,
+    pub parked: Option<usize>,
     /// Calls that may wait for a sandbox of one connector; one more is refused.
     #[schemars(range(max = 100000))]
     pub waiting: usize,
@@ -151,7 +152,7 @@ impl Default for Sandbox {
             memory: ByteSize::mebibytes(128),
             cpu: Period::seconds(5),
             concurrent: 64,
-            parked: 64,
+            parked: None,
             waiting: 1024,
             result: ByteSize::mebibytes(1),
             log: ByteSize::kibibytes(64),

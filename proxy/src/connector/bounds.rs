@@ -52,7 +52,7 @@ impl From<&config::Sandbox> for Bounds {
             memory: s.memory.0,
             cpu: s.cpu.0,
             concurrent: s.concurrent,
-            parked: s.parked,
+            parked: s.parked.unwrap_or(s.concurrent),
             waiting: s.waiting,
             result: s.result.0,
             log: s.log.0,

@@ -9,6 +9,7 @@ mod component;
 mod convert;
 mod engine;
 mod host;
+mod idle;
 mod load;
 mod login;
 mod manifest;
@@ -23,7 +24,7 @@ use serde_json::value::RawValue;
 
 pub use bounds::{Bounds, MAX_MEMORY_BYTES};
 pub use compiled::CompiledCache;
-pub use engine::Engine;
+pub use engine::{Engine, MAX_CALL_SANDBOXES};
 pub use load::{compile, load};
 pub use manifest::Manifest;
 pub use tool::{ToolSpec, check_name};

@@ -2,8 +2,8 @@
 //!
 //! A sandbox whose run was dropped, trapped or came too late is never used again; its slot returns when its store is dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -12,12 +12,18 @@ use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 use super::component::Loaded;
 use super::host::{Guest, Run, Runtime};
+use super::idle::Idle;
 use crate::call::Caller;
 use crate::egress::scope::Scope;
 use crate::fault::{Fault, FaultKind};
+use crate::telemetry::metric;
 
 /// What a refused call is told to wait, when nobody knows how long sandboxes stay taken.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// How long after its deadline a run is stopped from outside. What a guest waits for ends at the deadline itself, with a fault that says
+/// more than "too late": this is the guest's time to pass it on.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// An instance and the state behind it.
 pub struct Sandbox {
@@ -31,14 +37,14 @@ pub struct Sandboxes {
     pub runtime: Arc<Runtime>,
     running: Semaphore,
     waiting: AtomicUsize,
-    /// Kept for the next run, if the operator allows it. Each is for the caller that it last served, because a guest can remember.
-    idle: Mutex<Vec<(Caller, Sandbox)>>,
+    /// Kept for the next run, if the operator allows it. Together with the running ones never more than may run.
+    idle: Arc<Idle<Sandbox>>,
 }
 
 impl Sandboxes {
     pub fn new(loaded: Loaded, runtime: Arc<Runtime>) -> Self {
         let running = Semaphore::new(runtime.bounds.concurrent);
-        Self { loaded, runtime, running, waiting: AtomicUsize::new(0), idle: Mutex::default() }
+        Self { loaded, runtime, running, waiting: AtomicUsize::new(0), idle: Idle::new() }
     }
 
     /// Runs `work` in a sandbox, within the scope's deadline and the bounds.
@@ -48,10 +54,13 @@ impl Sandboxes {
         work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let _permit = self.permit(&scope).await?;
-        let mut sandbox = self.sandbox(&scope).await?;
-        let result = self.work(&scope, &mut sandbox, work).await?;
-        self.keep(&scope.caller, sandbox);
-        Ok(result)
+        let ran = async {
+            let mut sandbox = self.sandbox(&scope).await?;
+            let result = self.work(&mut sandbox, work).await?;
+            self.keep(&scope.caller, sandbox);
+            Ok(result)
+        };
+        self.in_time(&scope, ran).await
     }
 
     /// Runs a login: on a lane of its own, because the calls that wait for it hold the other places.
@@ -60,25 +69,31 @@ impl Sandboxes {
         scope: Arc<Scope>,
         work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let mut sandbox = self.fresh(Run::new(Arc::clone(&self.runtime), Arc::clone(&scope))).await?;
-        self.work(&scope, &mut sandbox, work).await
+        let ran = async {
+            let mut sandbox = self.fresh(Run::new(Arc::clone(&self.runtime), Arc::clone(&scope))).await?;
+            self.work(&mut sandbox, work).await
+        };
+        self.in_time(&scope, ran).await
+    }
+
+    /// Bounds everything that a guest does: to be instantiated is to run, if the component wants it.
+    async fn in_time<R>(
+        &self,
+        scope: &Scope,
+        run: impl Future<Output = Result<R, Fault>>,
+    ) -> Result<R, Fault> {
+        tokio::time::timeout_at(scope.deadline.instant() + GRACE, run).await.unwrap_or_else(|_| {
+            let message = format!("The call of `{}` did not end in time.", self.runtime.connector);
+            Err(Fault::new(FaultKind::DeadlineExceeded, message))
+        })
     }
 
     async fn work<R>(
         &self,
-        scope: &Scope,
         sandbox: &mut Sandbox,
         work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        sandbox.store.set_hostcall_fuel(self.runtime.bounds.hostcall());
-        match tokio::time::timeout_at(scope.deadline.instant(), work(sandbox)).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(self.explain(&sandbox.store, &error)),
-            Err(_) => {
-                let message = format!("The call of `{}` did not end in time.", self.runtime.connector);
-                Err(Fault::new(FaultKind::DeadlineExceeded, message))
-            }
-        }
+        work(sandbox).await.map_err(|error| self.explain(&sandbox.store, &error))
     }
 
     /// Sandboxes that are in use now.
@@ -108,18 +123,22 @@ impl Sandboxes {
 
     async fn sandbox(&self, scope: &Arc<Scope>) -> Result<Sandbox, Fault> {
         let run = Run::new(Arc::clone(&self.runtime), Arc::clone(scope));
-        match self.take_idle(&scope.caller) {
+        match self.idle.take(&scope.caller) {
             Some(mut sandbox) => {
                 sandbox.store.data_mut().begin(run);
                 Ok(sandbox)
             }
-            None => self.fresh(run).await,
+            None => {
+                self.make_room();
+                self.fresh(run).await
+            }
         }
     }
 
     async fn fresh(&self, run: Run) -> Result<Sandbox, Fault> {
         let mut store = Store::new(self.loaded.pre.engine(), Guest::new(run));
         store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(self.runtime.bounds.hostcall());
         store.set_epoch_deadline(1);
         // A guest that waited in an import finds its deadline passed: it yields, and pays one tick.
         store.epoch_deadline_callback(|mut context| {
@@ -136,25 +155,16 @@ impl Sandboxes {
         }
     }
 
-    fn take_idle(&self, caller: &Caller) -> Option<Sandbox> {
-        if !self.runtime.bounds.reuse {
-            return None;
-        }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().rposition(|(served, _)| served == caller)?;
-        Some(idle.swap_remove(at).1)
-    }
-
     /// Keeps a sandbox that left nothing behind.
     fn keep(&self, caller: &Caller, sandbox: Sandbox) {
-        if !self.runtime.bounds.reuse || !sandbox.store.data().table.is_empty() {
-            return;
+        if self.runtime.bounds.reuse && sandbox.store.data().table.is_empty() {
+            self.idle.keep(caller, sandbox);
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() == self.runtime.bounds.concurrent {
-            idle.swap_remove(0);
-        }
-        idle.push((caller.clone(), sandbox));
+    }
+
+    /// Ends idle sandboxes whose places the running ones need.
+    fn make_room(&self) {
+        self.idle.shrink(self.running.available_permits());
     }
 
     /// Why a guest ended without an answer, as a fault; the details are for the operator's log.
@@ -172,7 +182,7 @@ impl Sandboxes {
         };
         let (trace, stderr) = (guest.run.scope.trace.trace_id(), guest.run.scrub(&guest.stderr()));
         tracing::error!(connector = %name, %trace, %why, error = format!("{error:#}"), %stderr, "a guest trapped");
-        metrics::counter!("ferrata_guest_traps_total", "connector" => name.to_string()).increment(1);
+        metrics::counter!(metric::GUEST_TRAPS, "connector" => name.to_string()).increment(1);
         Fault::new(FaultKind::ConnectorFailed, format!("The connector `{name}` failed: {why}."))
     }
 }
@@ -193,3 +203,6 @@ impl Drop for Place<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

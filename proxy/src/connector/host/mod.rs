@@ -9,13 +9,13 @@ mod http;
 mod log;
 mod secrets;
 mod sql;
+mod stderr;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::bindings;
@@ -25,12 +25,11 @@ use crate::egress::scope::{Purpose, Scope};
 use crate::fault::{Fault, FaultKind};
 pub use cache::GuestCache;
 pub use fault::{FaultTickets, Tickets};
+use log::LogBudget;
+use stderr::Stderr;
 
 /// Most resources that a guest may hold at once: two batches of parallel exchanges, with room.
 const MAX_HANDLES: usize = 256;
-
-/// How much of what a guest writes to standard error is kept, for the log line that follows a trap.
-const STDERR_BYTES: usize = 4 << 10;
 
 /// What a call is told to wait when too many wait already; nobody knows how long those will.
 const RETRY_WHEN_PARKED: Duration = Duration::from_secs(1);
@@ -52,13 +51,12 @@ pub struct Run {
     pub runtime: Arc<Runtime>,
     pub scope: Arc<Scope>,
     tickets: FaultTickets,
-    /// Bytes of log text that this run may still write.
-    log_budget: usize,
+    log_budget: LogBudget,
 }
 
 impl Run {
     pub fn new(runtime: Arc<Runtime>, scope: Arc<Scope>) -> Self {
-        let log_budget = runtime.bounds.log;
+        let log_budget = LogBudget::new(runtime.bounds.log);
         Self { runtime, scope, tickets: FaultTickets::default(), log_budget }
     }
 
@@ -83,13 +81,13 @@ pub struct Guest {
     pub memory: MemoryLimit,
     /// Epochs that the guest may still use; 0 is a trap.
     pub epochs_left: u64,
-    stderr: MemoryOutputPipe,
+    stderr: Stderr,
     wasi: WasiCtx,
 }
 
 impl Guest {
     pub fn new(run: Run) -> Self {
-        let stderr = MemoryOutputPipe::new(STDERR_BYTES);
+        let stderr = Stderr::default();
         // Clocks and random numbers; no files, no sockets, no environment, no arguments.
         let wasi = WasiCtxBuilder::new().stderr(stderr.clone()).allow_tcp(false).allow_udp(false).build();
         let mut table = ResourceTable::new();
@@ -105,15 +103,17 @@ impl Guest {
         }
     }
 
-    /// Prepares the sandbox for its next run.
+    /// Prepares the sandbox for its next run, which is judged by its own doings only.
     pub fn begin(&mut self, run: Run) {
+        self.stderr.clear();
+        self.memory.refused = false;
         self.epochs_left = run.runtime.bounds.cpu_epochs();
         self.run = run;
     }
 
-    /// What the guest wrote to standard error, cut.
+    /// The end of what this run wrote to standard error.
     pub fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.contents()).trim().to_owned()
+        self.stderr.text()
     }
 }
 

@@ -12,12 +12,14 @@ type Answer = Result<String, Fault>;
 /// Name, description, behaviour.
 pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
 
-pub const ALL: [Misdeed; 16] = [
+pub const ALL: [Misdeed; 18] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
     ("spin", "Computes for ever.", spin),
     ("grow", "Takes memory until there is none.", grow),
     ("trap", "Panics.", trap),
     ("chatter", "Logs without end.", chatter),
+    ("mutter", "Logs empty lines without end.", mutter),
+    ("complain", "Fills standard error, and then answers.", complain),
     ("overflow", "Returns `bytes` bytes.", overflow),
     ("nonsense", "Returns what is not JSON.", nonsense),
     ("wrong_shape", "Returns what its schema forbids.", wrong_shape),
@@ -73,6 +75,20 @@ fn chatter(_: &str) -> Answer {
         log::write(log::Level::Info, &"la ".repeat(100));
     }
     text("said")
+}
+
+fn mutter(_: &str) -> Answer {
+    for _ in 0..10_000 {
+        log::write(log::Level::Info, "");
+    }
+    text("said nothing")
+}
+
+fn complain(_: &str) -> Answer {
+    for line in 0..10_000 {
+        eprintln!("complaint {line}");
+    }
+    text("complained")
 }
 
 fn overflow(arguments: &str) -> Answer {
