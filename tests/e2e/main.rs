@@ -16,6 +16,7 @@
 //! | `reload` | changed files under a running sidecar |
 //! | `outcomes` | what is said of a write that may have been done |
 //! | `swap` | a connector replaced under load |
+//! | `hostile_upstreams` | what a system cannot break |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -27,6 +28,7 @@ mod clients;
 mod commands;
 mod containment;
 mod database;
+mod hostile_upstreams;
 mod languages;
 mod lifecycle;
 mod logins;
@@ -36,7 +38,9 @@ mod plain_http;
 mod reload;
 mod swap;
 
+use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::{Fault, Outcome};
+use ferrata_tests::wait;
 use serde_json::Value;
 
 /// What a call gave.
@@ -55,4 +59,14 @@ fn fault(outcome: Outcome, kind: &str) -> Fault {
         Outcome::Fault(fault) if fault.kind() == kind => fault,
         other => panic!("not {kind}: {other:?}"),
     }
+}
+
+/// Waits until no call holds a sandbox.
+async fn idle(ferrata: &Ferrata) {
+    let empty = async || {
+        let status = ferrata.control().get("/status").await.ok()?.json();
+        let connectors = status["connectors"].as_object()?;
+        connectors.values().all(|connector| connector["sandboxes_in_use"] == 0).then_some(())
+    };
+    wait::until("the sandboxes to be given back", empty).await.unwrap();
 }

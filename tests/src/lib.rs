@@ -9,6 +9,7 @@
 //! | `http` | a small HTTP client |
 //! | `mcp` | a small MCP client (2026-07-28) |
 //! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
+//! | `rude` | an HTTP upstream that breaks the rules of HTTP |
 //! | `wait` | waiting for a condition, with a bound |
 //! | `company` | the database of the company that the tests and the demonstration play in |
 //! | `connectors` | configurations of the connectors against stand-ins |
@@ -23,6 +24,7 @@ pub mod connectors;
 pub mod ferrata;
 pub mod http;
 pub mod mcp;
+pub mod rude;
 pub mod setup;
 pub mod upstream;
 pub mod wait;
