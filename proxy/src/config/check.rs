@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Auth, Config, Connector, Credential, CredentialKind, Field, Sandbox, Upstream};
-use crate::connector::{MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES};
-use crate::credential::Position;
-use crate::egress::base::{BaseUrl, SqlUrl};
+use super::{
+    Auth, BaseUrl, Config, Connector, Credential, CredentialKind, Field, MAX_CALL_SANDBOXES,
+    MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, Upstream,
+};
 
 /// Fields of a login that are no secrets, and may be written as they are.
 const PUBLIC_FIELDS: [&str; 3] = ["subject", "audience", "scope"];

@@ -6,7 +6,9 @@
 
 mod check;
 mod load;
+mod position;
 mod units;
+mod url;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use load::{ConfigError, Mistake, load, parse};
+pub use position::Position;
 pub use units::{ByteSize, Period};
+pub use url::{BaseUrl, SqlUrl};
+
+/// Largest linear memory of a sandbox that an operator can grant, in bytes.
+pub const MAX_MEMORY_BYTES: usize = 1 << 30;
+
+/// Sandboxes that the calls of all connectors may have together: what the operator divides among the connectors.
+pub const MAX_CALL_SANDBOXES: usize = 960;
 
 /// Everything that `ferrata.yaml` may say.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]

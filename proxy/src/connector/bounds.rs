@@ -12,9 +12,6 @@ pub const EPOCH: Duration = Duration::from_millis(10);
 /// Most elements of one table. A Python component needs some 12 000.
 pub(super) const MAX_TABLE_ELEMENTS: usize = 20_000;
 
-/// Largest linear memory of a sandbox that an operator can grant.
-pub const MAX_MEMORY_BYTES: usize = 1 << 30;
-
 /// Room for what a result or request is wrapped in, in bytes.
 const HOSTCALL_MARGIN: usize = 64 << 10;
 

@@ -7,18 +7,16 @@ use rayon::ThreadPool;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::bounds::{EPOCH, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+use super::bounds::{EPOCH, MAX_TABLE_ELEMENTS};
 use super::host::{self, Guest};
+use crate::config::{MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES};
 
-/// Sandboxes in the process at once, over all connectors. Each reserves addresses, not memory: 4 GiB of the 128 TiB that a process has.
-const MAX_SANDBOXES: u32 = 1024;
-
-/// Of those, the ones that calls cannot take: for logins, for connectors that are being loaded, and for calls that finish on a generation
+/// Sandboxes that calls cannot take: for logins, for connectors that are being loaded, and for calls that finish on a generation
 /// that has been replaced.
 const RESERVED_SANDBOXES: u32 = 64;
 
-/// Sandboxes that the calls of all connectors may have together: what the operator divides among the connectors.
-pub const MAX_CALL_SANDBOXES: usize = (MAX_SANDBOXES - RESERVED_SANDBOXES) as usize;
+/// Sandboxes in the process at once, over all connectors. Each reserves addresses, not memory: 4 GiB of the 128 TiB that a process has.
+const MAX_SANDBOXES: u32 = MAX_CALL_SANDBOXES as u32 + RESERVED_SANDBOXES;
 
 /// Core instances, memories and tables that the components of all sandboxes may have together. A Rust component has few;
 /// one of Python has about a dozen.

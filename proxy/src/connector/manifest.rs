@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::{self, CredentialKind};
-use crate::credential::{Credential, Credentials, Position, Source};
+use crate::config::{self, CredentialKind, Position};
+use crate::credential::{Credential, Credentials, Source};
 use crate::egress::operation::{Effect, Operation, Operations};
 
 /// What a manifest must be; the same file that authors read.

@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-pub use bounds::{Bounds, MAX_MEMORY_BYTES};
+pub use bounds::Bounds;
 pub use compiled::CompiledCache;
-pub use engine::{Engine, MAX_CALL_SANDBOXES};
+pub use engine::Engine;
 pub use load::{compile, load};
 pub use manifest::Manifest;
 pub use tool::{ToolSpec, check_name};

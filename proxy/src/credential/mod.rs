@@ -5,7 +5,6 @@
 
 pub mod assertion;
 mod fixed;
-mod position;
 mod secret;
 mod session;
 mod source;
@@ -16,13 +15,12 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use position::Position;
 pub use secret::SecretValue;
 pub use session::Session;
 pub use source::Source;
 
 use crate::call::Deadline;
-use crate::config::CredentialKind;
+use crate::config::{CredentialKind, Position};
 use crate::egress::scrub::Scrubber;
 use crate::fault::{Fault, FaultKind};
 use fixed::FixedFields;

@@ -11,13 +11,13 @@ use http::{HeaderName, HeaderValue, Method};
 use http_body_util::Full;
 
 use super::Refusal;
-use super::base::BaseUrl;
 use super::operation::Effect;
 use super::part::{Atom, MAX_PARTS, Part};
 use super::path::GuestPath;
 use super::scope::{Purpose, Scope};
 use super::scrub::Scrubber;
-use crate::credential::{Credential, Credentials, Material, Position, SecretValue};
+use crate::config::{BaseUrl, Position};
+use crate::credential::{Credential, Credentials, Material, SecretValue};
 use crate::fault::Fault;
 
 /// Most headers of a request.
@@ -157,7 +157,7 @@ impl Judged {
         };
         let mut builder = http::Request::builder()
             .method(self.method.clone())
-            .uri(base.join(&self.path).map_err(Fault::internal)?)
+            .uri(base.join(self.path.as_str()).map_err(Fault::internal)?)
             .header(http::header::ACCEPT_ENCODING, "identity")
             .header("traceparent", scope.trace.child().to_string());
         if !self.headers.iter().any(|(name, _)| *name == http::header::USER_AGENT) {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::base::{BaseUrl, SqlUrl};
 use super::client::{HttpClient, tls_config};
 use super::resolve::resolve;
 use super::sql::{Login, LoginSource, SqlSettings, SqlUpstream};
-use crate::config::{self, SqlTls};
+use crate::config::{self, BaseUrl, SqlTls, SqlUrl};
 use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind};
 

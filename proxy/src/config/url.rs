@@ -1,9 +1,7 @@
-//! Where an upstream is: URLs as operators write them, and how a guest's path is joined to one.
+//! Where an upstream is: URLs as operators write them, and as logins complete them.
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-
-use super::path::GuestPath;
 
 /// `https://host[:port][/base]`; one leading label of the host may be `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +62,9 @@ impl BaseUrl {
         self.authority.port_u16().unwrap_or(if self.scheme == Scheme::HTTPS { 443 } else { 80 })
     }
 
-    /// The address of one request.
-    pub fn join(&self, path: &GuestPath) -> Result<Uri, http::Error> {
-        let path: PathAndQuery = format!("{}{}", self.base, path.as_str()).parse()?;
+    /// The address of one request below this base. `path` starts with a slash; whoever wrote it has been judged.
+    pub fn join(&self, path: &str) -> Result<Uri, http::Error> {
+        let path: PathAndQuery = format!("{}{path}", self.base).parse()?;
         Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())
@@ -122,7 +120,7 @@ mod tests {
     use super::*;
 
     fn join(base: &str, path: &str) -> String {
-        BaseUrl::parse(base).unwrap().join(&GuestPath::parse(path).unwrap()).unwrap().to_string()
+        BaseUrl::parse(base).unwrap().join(path).unwrap().to_string()
     }
 
     #[test]
