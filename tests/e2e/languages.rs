@@ -1,7 +1,7 @@
 //! Connectors in Python and JavaScript, built by `tests/guests/build`.
 
 use ferrata_tests::connectors::{self, GUEST_TOKEN};
-use ferrata_tests::ferrata::Ferrata;
+use ferrata_tests::ferrata::{Ferrata, cli};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
 use ferrata_tests::{artifacts, needs};
@@ -26,6 +26,9 @@ async fn speaks(language: &str) {
     };
     let upstream = Upstream::start().await.unwrap();
     let setup = Setup::new().unwrap();
+    // Ahead, as the size of these components advises: it takes seconds, and on a busy machine minutes.
+    let compiled = cli(setup.folder(), ["compile".as_ref(), component.as_os_str()]).await.unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let connector = connectors::guest(&setup, &component, &upstream).unwrap();
     let ferrata = Ferrata::start(setup.connector("guest", connector)).await.unwrap();
     let mcp = ferrata.mcp();
