@@ -296,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn a_login_shows_no_token_however_it_is_spelled_or_nested() {
         for body in [
-            r#"{"authed_user":{"access_token":"xoxp-123456"}}"#,
+            r#"{"authed_user":{"access_token":"xoxp-123456"},"scope":"a-word-that-is-none"}"#,
             r#"[{"idToken":"xoxp-123456"}]"#,
             r#"{"access_token":"xoxp\u002d123456"}"#,
             r#"{"access-token":"xoxp-123456","url":"https://h/?t=xoxp-123456"}"#,
@@ -304,7 +304,9 @@ mod tests {
             "access_token=xoxp-123456",
         ] {
             let (mut exchange, _) = exchange(body, true);
-            assert!(!shown(&mut exchange).contains("123456"), "{body}");
+            let shown = shown(&mut exchange);
+            assert!(!shown.contains("123456"), "{body}");
+            assert_eq!(shown.contains("a-word-that-is-none"), body.contains("a-word-that-is-none"), "{body}");
             assert!(exchange.header("set-cookie").is_none() && exchange.headers().is_empty());
         }
     }
