@@ -57,11 +57,12 @@ async fn play(exit: bool) -> Result<bool> {
         _ = tokio::signal::ctrl_c() => return Ok(false),
     }
     page.closing(&stage);
-    if !exit {
+    if exit {
+        stage.strike().await?;
+    } else {
         page.stay(&stage);
         tokio::signal::ctrl_c().await?;
-        page.line("");
+        stage.leave().await;
     }
-    stage.strike().await?;
     Ok(page.unexpected() == 0)
 }

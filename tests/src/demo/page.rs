@@ -50,10 +50,6 @@ impl Page {
         println!("{INDENT}{} {how}", self.paint(DIM, &format!("{what:<11}")));
     }
 
-    pub fn line(&self, text: &str) {
-        println!("{text}");
-    }
-
     /// The heading of a scene: what the agent wants, and why it is hard.
     pub fn scene(&mut self, says: &str) {
         self.scenes += 1;

@@ -16,6 +16,9 @@ use crate::page::Page;
 pub const DATABASE: &str = "db";
 pub const CHAT: &str = "chat";
 
+/// How long the sidecar may take to end after Ctrl-C: it has nothing to finish.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// What a machine without PostgreSQL misses.
 const NO_DATABASE: (&str, &str) =
     ("the scenes with the database", "no PostgreSQL on this machine (Debian: apt-get install postgresql)");
@@ -64,10 +67,16 @@ impl Stage {
         let mut addresses = vec![
             ("MCP", self.ferrata.agent_url()),
             ("status", self.ferrata.status_url()),
+            ("HTTP", format!("curl -s {}", self.ferrata.agent_url().replace("/mcp", "/v1/tools"))),
             ("Slack", self.slack.url()),
         ];
         addresses.extend(self.database.as_ref().map(|server| ("PostgreSQL", server.url())));
         addresses
+    }
+
+    /// Waits for a sidecar that has heard the same Ctrl-C, for a moment; what is left then is killed.
+    pub async fn leave(mut self) {
+        let _ = tokio::time::timeout(FAREWELL, self.ferrata.ended()).await;
     }
 
     /// Ends the sidecar as an orchestrator would; the stand-ins end with it.
