@@ -11,6 +11,7 @@
 //! | `plain_http` | `/v1/tools` for agents without MCP |
 //! | `agents` | who may call what, and from where |
 //! | `clients` | MCP clients of others |
+//! | `conformance` | the official MCP suite |
 //! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
 //! | `reload` | changed files under a running sidecar |
@@ -26,6 +27,7 @@ mod changes;
 mod chat;
 mod clients;
 mod commands;
+mod conformance;
 mod containment;
 mod database;
 mod hostile_upstreams;
