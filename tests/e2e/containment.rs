@@ -9,6 +9,7 @@ use ferrata_tests::wait;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::deeds::Deed;
 use crate::{done, fault};
 
 struct Probe {
@@ -27,8 +28,8 @@ impl Probe {
         Self { upstream, ferrata }
     }
 
-    async fn call(&self, tool: &str) -> ferrata_tests::mcp::Outcome {
-        self.ferrata.mcp().call(&format!("probe_{tool}"), json!({})).await.unwrap()
+    async fn call(&self, deed: Deed) -> ferrata_tests::mcp::Outcome {
+        deed.call(&self.ferrata, json!({})).await
     }
 }
 
@@ -36,7 +37,7 @@ impl Probe {
 async fn a_secret_reaches_the_upstream_and_never_the_guest() {
     let probe = Probe::start().await;
     // The upstream answers with the request's headers: whatever the guest can see, the agent sees.
-    let reflected = done(probe.call("read").await)["text"].to_string();
+    let reflected = done(probe.call(Deed::Read).await)["text"].to_string();
     let seen = probe.upstream.seen();
     assert_eq!(seen[0].header("authorization"), format!("Bearer {GUEST_TOKEN}"));
     assert!(reflected.contains("authorization: Bearer [redacted]"), "{reflected}");
@@ -46,9 +47,11 @@ async fn a_secret_reaches_the_upstream_and_never_the_guest() {
 #[tokio::test]
 async fn a_secret_goes_nowhere_but_where_it_belongs() {
     let probe = Probe::start().await;
-    for misdeed in ["secret_in_body", "secret_in_header", "secret_elsewhere", "undeclared", "stronger"] {
+    for misdeed in
+        [Deed::SecretInBody, Deed::SecretInHeader, Deed::SecretElsewhere, Deed::Undeclared, Deed::Stronger]
+    {
         let outcome = probe.call(misdeed).await;
-        assert_ne!(outcome.kind(), "ok", "{misdeed}: {outcome:?}");
+        assert_ne!(outcome.kind(), "ok", "{misdeed:?}: {outcome:?}");
     }
     assert_eq!(probe.upstream.seen().len(), 0, "something was sent");
 }
@@ -57,27 +60,25 @@ async fn a_secret_goes_nowhere_but_where_it_belongs() {
 async fn a_runaway_guest_is_ended_and_the_next_call_is_served() {
     let probe = Probe::start().await;
     for (misdeed, kind) in [
-        ("spin", "connector_failed"),
-        ("grow", "connector_failed"),
-        ("trap", "connector_failed"),
-        ("nonsense", "connector_failed"),
-        ("usurp", "connector_failed"),
-        ("wrong_shape", "schema_mismatch"),
+        (Deed::Spin, "connector_failed"),
+        (Deed::Grow, "connector_failed"),
+        (Deed::Trap, "connector_failed"),
+        (Deed::Nonsense, "connector_failed"),
+        (Deed::Usurp, "connector_failed"),
+        (Deed::WrongShape, "schema_mismatch"),
     ] {
         fault(probe.call(misdeed).await, kind);
-        done(probe.call("read").await);
+        done(probe.call(Deed::Read).await);
     }
 }
 
 #[tokio::test]
 async fn a_result_has_a_largest_size_and_a_log_too() {
     let probe = Probe::start().await;
-    let overflow = async |bytes: u32| {
-        probe.ferrata.mcp().call("probe_overflow", json!({ "bytes": bytes })).await.unwrap()
-    };
+    let overflow = async |bytes: u32| Deed::Overflow.call(&probe.ferrata, json!({ "bytes": bytes })).await;
     done(overflow(60_000).await);
     assert_ne!(overflow(70_000).await.kind(), "ok");
-    done(probe.call("chatter").await);
+    done(probe.call(Deed::Chatter).await);
     let log = probe.ferrata.log();
     assert!(log.len() < 1_000_000, "the guest's log was not cut: {} bytes", log.len());
 }
@@ -85,12 +86,12 @@ async fn a_result_has_a_largest_size_and_a_log_too() {
 #[tokio::test]
 async fn a_guest_can_say_as_much_as_it_likes_and_is_heard_a_little() {
     let probe = Probe::start().await;
-    done(probe.call("complain").await);
-    done(probe.call("mutter").await);
+    done(probe.call(Deed::Complain).await);
+    done(probe.call(Deed::Mutter).await);
     let lines = probe.ferrata.log().lines().filter(|line| line.contains("ferrata::guest")).count();
     assert!((1..1000).contains(&lines), "{lines} lines of log in one call");
     // What follows standard error's flood is still the log line of a trap.
-    fault(probe.call("trap").await, "connector_failed");
+    fault(probe.call(Deed::Trap).await, "connector_failed");
     wait::until("the guest's last words", async || probe.ferrata.log().contains("as asked").then_some(()))
         .await
         .unwrap();
@@ -160,7 +161,7 @@ async fn calls_beyond_the_bounds_are_refused_and_the_places_come_back() {
 async fn each_call_has_a_sandbox_of_its_own() {
     let probe = Probe::start().await;
     for call in 1..=3 {
-        let told = done(probe.call("remember").await)["text"].to_string();
+        let told = done(probe.call(Deed::Remember).await)["text"].to_string();
         assert!(told.contains("memory 1,") && told.contains(&format!("cache {call}")), "{told}");
     }
 }
@@ -171,6 +172,6 @@ async fn what_the_status_says_counts_whatever_the_guest_claims() {
     // The probe claims `ok` for every answer.
     let too_many = Reply::Answer(StatusCode::TOO_MANY_REQUESTS, vec![("retry-after", "30")], String::new());
     probe.upstream.reply(too_many);
-    let limited = fault(probe.call("read").await, "rate_limited");
+    let limited = fault(probe.call(Deed::Read).await, "rate_limited");
     assert!(limited.data["retry_at"].is_string());
 }

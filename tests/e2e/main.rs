@@ -17,6 +17,9 @@
 //! | `reload` | changed files under a running sidecar |
 //! | `outcomes` | what is said of a write that may have been done |
 //! | `swap` | a connector replaced under load |
+//! | `deeds` | that each misdeed of the probe is tried by a test |
+//! | `hostile_agents` | what an agent cannot break |
+//! | `hostile_guests` | what a connector cannot break |
 //! | `hostile_upstreams` | what a system cannot break |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
@@ -30,6 +33,9 @@ mod commands;
 mod conformance;
 mod containment;
 mod database;
+mod deeds;
+mod hostile_agents;
+mod hostile_guests;
 mod hostile_upstreams;
 mod languages;
 mod lifecycle;

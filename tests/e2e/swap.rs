@@ -10,6 +10,7 @@ use ferrata_tests::upstream::Upstream;
 use ferrata_tests::{artifacts, connectors, wait};
 use serde_json::{Value, json};
 
+use crate::deeds::Deed;
 use crate::done;
 
 /// Agents that call without rest.
@@ -60,7 +61,7 @@ async fn agent(mcp: ferrata_tests::mcp::Mcp, progress: Arc<Progress>) -> u64 {
     let mut calls = 0;
     while !progress.over.load(Ordering::SeqCst) {
         let earliest = progress.announced.load(Ordering::SeqCst);
-        let answer = done(mcp.call("probe_edition", json!({})).await.unwrap());
+        let answer = done(mcp.call(&Deed::Edition.tool(), json!({})).await.unwrap());
         let latest = progress.begun.load(Ordering::SeqCst);
         let said = answer["text"].as_str().unwrap();
         // Even swaps are A, odd ones B.

@@ -12,7 +12,7 @@ type Answer = Result<String, Fault>;
 /// Name, description, behaviour.
 pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
 
-pub const ALL: [Misdeed; 18] = [
+pub const ALL: [Misdeed; 26] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
     ("spin", "Computes for ever.", spin),
     ("grow", "Takes memory until there is none.", grow),
@@ -35,6 +35,14 @@ pub const ALL: [Misdeed; 18] = [
         remember,
     ),
     ("edition", "Says which edition of the component it is.", edition),
+    ("descend", "Calls itself without end.", descend),
+    ("path", "Requests `path`, whatever that is.", path),
+    ("header", "Sends the header `name` with `value`.", any_header),
+    ("invent", "Names an operation that its manifest does not have.", invent),
+    ("disguise", "Calls a write a read.", disguise),
+    ("unsettled", "Drops an exchange without saying what it means.", unsettled),
+    ("leak", "Never lets go of an exchange.", leak),
+    ("hoard", "Holds 300 exchanges at once.", hoard),
 ];
 
 fn read(arguments: &str) -> Answer {
@@ -91,6 +99,15 @@ fn complain(_: &str) -> Answer {
     text("complained")
 }
 
+fn descend(_: &str) -> Answer {
+    text(&deeper(0).to_string())
+}
+
+#[allow(unconditional_recursion, reason = "the deed")]
+fn deeper(depth: u64) -> u64 {
+    std::hint::black_box(deeper(std::hint::black_box(depth + 1))) + 1
+}
+
 fn overflow(arguments: &str) -> Answer {
     let bytes =
         argument(arguments, "bytes").as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
@@ -134,6 +151,44 @@ fn stronger(_: &str) -> Answer {
     request.method = "POST".to_owned();
     request.effect = Effect::Write;
     send(&request)
+}
+
+fn disguise(_: &str) -> Answer {
+    let mut request = get("api", "write", "/write", Vec::new());
+    request.method = "POST".to_owned();
+    send(&request)
+}
+
+fn invent(_: &str) -> Answer {
+    send(&get("api", "made_up", "/read/x", Vec::new()))
+}
+
+fn path(arguments: &str) -> Answer {
+    let path = argument(arguments, "path");
+    send(&get("api", "read", path.as_str().unwrap_or_default(), Vec::new()))
+}
+
+fn any_header(arguments: &str) -> Answer {
+    let (name, value) = (argument(arguments, "name"), argument(arguments, "value"));
+    let bytes = Atom::Bytes(value.as_str().unwrap_or_default().into());
+    let value = Part { encoding: Encoding::Raw, atoms: vec![bytes] };
+    send(&get("api", "read", "/read/x", vec![header(name.as_str().unwrap_or_default(), value)]))
+}
+
+fn unsettled(_: &str) -> Answer {
+    let exchange = http::send(&get("api", "read", "/read/x", Vec::new()))?;
+    text(&exchange.status().to_string())
+}
+
+fn leak(_: &str) -> Answer {
+    std::mem::forget(http::send(&get("api", "read", "/read/x", Vec::new()))?);
+    text("kept")
+}
+
+fn hoard(_: &str) -> Answer {
+    let request = get("api", "read", "/read/x", Vec::new());
+    let held = (0..300).map(|_| http::send(&request)).collect::<Result<Vec<_>, _>>()?;
+    text(&held.len().to_string())
 }
 
 fn remember(_: &str) -> Answer {
