@@ -56,6 +56,38 @@ async fn a_bad_configuration_is_refused_with_all_its_mistakes() {
     assert!((out(&output) + &err(&output)).contains("not yet"), "{}", err(&output));
 }
 
+/// Of every sort: keys, types, units, relations, what is not built.
+const TEN_MISTAKES: &str = "\
+agent: { listen: nowhere, colour: red }
+defaults: { deadline: 48h }
+sandbox: { memory: 2GB }
+state: { redis: rediss://quota }
+connectors:
+  under_score: { component: a.wasm }
+  crm:
+    component: crm.wasm
+    limits: { api: [\"100/1s\"] }
+    upstreams:
+      api: { url: ftp://example }
+    credentials:
+      bot: { kind: statik, token: /t }
+      app: { kind: static, token: /t, positions: [nowhere] }
+";
+
+#[tokio::test]
+async fn ten_mistakes_are_named_at_once_each_with_its_place() {
+    let setup = Setup::new().unwrap();
+    setup.file("ferrata.yaml", TEN_MISTAKES).unwrap();
+    let output = cli(setup.folder(), ["check"]).await.unwrap();
+    assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{}", err(&output));
+    let said = out(&output) + &err(&output);
+    let places = ["1:10", "1:27", "2:13", "3:12", "4:1", "6:3", "9:5", "11:14", "13:14", "14:51"];
+    for place in places {
+        assert!(said.contains(&format!("ferrata.yaml:{place}:")), "{place} is not in: {said}");
+    }
+    assert_eq!(said.matches("ferrata.yaml:").count(), places.len(), "{said}");
+}
+
 #[tokio::test]
 async fn tools_can_be_checked_listed_and_called_without_an_agent() {
     let upstream = Upstream::start().await.unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 
+use super::salvage::{escaped, is_within, readable};
 use super::{Config, check, schema, yaml};
 
 /// Most bytes of a configuration file: far beyond any real one, small enough to parse without thought.
@@ -87,17 +88,16 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         path: path.to_owned(),
         reason: format!("the schema itself: {e}"),
     })?;
-    let against_schema: Vec<_> = validator.iter_errors(&value).flat_map(|e| explain(&e)).collect();
-    match serde_json::from_value::<Config>(value) {
-        // What the types refuse and the schema does not, such as an address that is none.
-        Err(e) if against_schema.is_empty() => Err(mistakes_at(vec![(String::new(), e.to_string())])),
-        Err(_) => Err(mistakes_at(against_schema)),
-        Ok(config) => {
-            let mut found = against_schema;
-            found.extend(check::mistakes(&config));
-            if found.is_empty() { Ok(config) } else { Err(mistakes_at(found)) }
-        }
+    let mut found: Vec<_> = validator.iter_errors(&value).flat_map(|e| explain(&e)).collect();
+    let (config, refused) = readable(value, &found);
+    found.extend(refused);
+    if let Some(config) = &config {
+        let judged = check::mistakes(config);
+        let about_what_is_left = |at: &str| !found.iter().any(|(mistaken, _)| is_within(mistaken, at));
+        let more: Vec<_> = judged.into_iter().filter(|(at, _)| about_what_is_left(at)).collect();
+        found.extend(more);
     }
+    config.filter(|_| found.is_empty()).ok_or_else(|| mistakes_at(found))
 }
 
 fn locate(tree: &yaml::Node, pointer: String, message: String) -> Mistake {
@@ -111,9 +111,7 @@ fn explain(error: &ValidationError<'_>) -> Vec<(String, String)> {
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
             .iter()
-            .map(|key| {
-                (format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), "unknown key".to_owned())
-            })
+            .map(|key| (format!("{at}/{}", escaped(key)), "unknown key".to_owned()))
             .collect(),
         ValidationErrorKind::Required { property } => {
             vec![(at, format!("`{}` is missing", property.as_str().unwrap_or_default()))]
@@ -222,6 +220,37 @@ connectors:
         let one_more = text.replace("b.wasm", "b.wasm, sandbox: { concurrent: 481, parked: 482 }");
         let found = messages(&one_more).join("\n");
         assert!(found.contains("make 961 sandboxes") && found.contains("sandbox.parked"), "{found}");
+    }
+
+    #[test]
+    fn one_mistake_hides_no_other() {
+        let text = "\
+agent: { listen: nowhere }
+defaults: { deadline: 48h }
+state: { redis: rediss://quota }
+connectors:
+  crm:
+    component: crm.wasm
+    colour: red
+    upstreams:
+      api: { url: ftp://example }
+    credentials:
+      bot: { kind: client-credentials, client_id: { value: me }, client_secret: 5 }
+";
+        let found = messages(text);
+        for (place, words) in [
+            ("1:10", "agent.listen: invalid socket address"),
+            ("2:13", "longer than a day"),
+            ("3:1", "not yet"),
+            ("7:5", "unknown key"),
+            ("9:14", "ftp"),
+            ("11", "bot"),
+        ] {
+            let said = |m: &String| m.starts_with(&format!("ferrata.yaml:{place}")) && m.contains(words);
+            assert!(found.iter().any(said), "{place} {words} in {found:#?}");
+        }
+        // What was taken away as mistaken is not said to be missing.
+        assert!(!found.iter().any(|m| m.contains("needs the field")), "{found:#?}");
     }
 
     #[test]

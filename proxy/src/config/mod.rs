@@ -7,6 +7,7 @@
 mod check;
 mod load;
 mod position;
+mod salvage;
 mod units;
 mod url;
 mod yaml;
