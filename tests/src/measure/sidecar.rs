@@ -7,17 +7,21 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use ferrata_tests::setup::Setup;
-use ferrata_tests::{Result, artifacts, connectors, ferrata, wait};
+use ferrata_tests::{Result, artifacts, connectors, ferrata};
 
 /// The package of the connector that makes the exchange.
 pub const MEASURED: &str = "ferrata-measured";
 
 /// How often is looked whether it is ready: the grain of a start's duration.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Longest start: a hundred components to compile, on a machine that is busy with something else.
+const START_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running sidecar; dropping it ends it.
 #[derive(Debug)]
@@ -28,7 +32,12 @@ pub struct Sidecar {
     pub start: Duration,
     /// Holds the configuration's folder.
     setup: Setup,
+    _log: Log,
 }
+
+/// Its log, and where it says that it is ready. Not beside the configuration, where every line would be a change to look at.
+#[derive(Debug)]
+struct Log(TempDir);
 
 impl Sidecar {
     /// Starts it, with compiled components kept in `cache`.
@@ -36,20 +45,21 @@ impl Sidecar {
     /// # Errors
     /// When it does not get ready.
     pub async fn start(setup: Setup, cache: &Path) -> Result<Self> {
-        let (config, log) = (setup.write()?, setup.folder().join("log"));
-        let ready = setup.folder().join("ready.json");
-        let _ = std::fs::remove_file(&ready);
+        let (config, log) = (setup.write()?, Log(TempDir::with_prefix("ferrata-log-")?));
+        let ready = log.0.path().join("ready.json");
         let mut command = ferrata::command()?;
         command.env("FERRATA_CACHE_FOLDER", cache).arg("run").arg("--config").arg(config);
-        command.arg("--ready-file").arg(&ready).stdout(Stdio::null()).stderr(File::create(&log)?);
+        command.arg("--ready-file").arg(&ready).stdout(Stdio::null()).stderr(File::create(log.file())?);
         let began = Instant::now();
         let child = command.spawn()?;
-        let failed = |error| format!("{error}:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
-        let address = tokio::time::timeout(wait::PATIENCE, announced(&ready)).await;
+        let failed = |error| format!("{error}:\n{}", log.text());
+        let address = tokio::time::timeout(START_PATIENCE, announced(&ready)).await;
         let (address, start) = (address.map_err(|_| failed("ferrata does not get ready"))?, began.elapsed());
-        let sidecar = Self { child, address, start, setup };
-        sidecar.has_loaded_all().map_err(failed)?;
-        Ok(sidecar)
+        // A connector that is not loaded stops no start, and would make it look fast.
+        if log.text().contains("\"ERROR\"") {
+            return Err(failed("a connector is not loaded").into());
+        }
+        Ok(Self { child, address, start, setup, _log: log })
     }
 
     /// # Errors
@@ -66,11 +76,15 @@ impl Sidecar {
         self.child.kill().await?;
         Ok(self.setup)
     }
+}
 
-    /// A connector that is not loaded stops no start, and would make it look fast.
-    fn has_loaded_all(&self) -> std::result::Result<(), &'static str> {
-        let log = std::fs::read_to_string(self.setup.folder().join("log")).unwrap_or_default();
-        if log.contains("\"ERROR\"") { Err("a connector is not loaded") } else { Ok(()) }
+impl Log {
+    fn file(&self) -> PathBuf {
+        self.0.path().join("log")
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.file()).unwrap_or_default()
     }
 }
 
