@@ -281,8 +281,9 @@ fn may_stand<'a>(
     if !credential.upstreams.iter().any(|u| u == upstream) {
         return refuse(&format!("is not for the upstream `{upstream}`"));
     }
-    // A grant's fields go where token endpoints want them; everything else only where the operator says.
-    if !login && !credential.positions.contains(position) {
+    // A grant's fields go into the token endpoint's form too; everything else only where the operator says.
+    let in_form = login && *position == Position::Body;
+    if !in_form && !credential.positions.contains(position) {
         return refuse("cannot stand there; the operator decides by `positions`");
     }
     Ok(Some(credential))
