@@ -11,6 +11,8 @@
 //! | 5 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
 //! | 6 | [`credential`] | where secrets come from |
 //!
+//! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead.
+//!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
 //! Calls go down that list. Every room may use the common words: [`call`], [`fault`], [`config`], [`telemetry`], [`file`].
 //!
@@ -19,6 +21,7 @@
 //! - No credential enters a guest's memory: a guest names a secret, and `egress` writes it.
 //! - Whatever waits, is kept or is read has a bound with a name.
 //! - A failure is a [`fault::Fault`], never an empty success.
+//! - Policies take time and randomness as arguments, and never import each other.
 
 #![deny(unsafe_code)]
 
@@ -32,6 +35,7 @@ pub mod egress;
 pub mod fault;
 pub mod file;
 pub mod gate;
+pub mod policy;
 pub mod protocol;
 pub mod reload;
 pub mod server;

@@ -1,0 +1,25 @@
+//! The policies: when something may go out, wait, be tried again, or is better not tried at all.
+//!
+//! Pure state machines, one each: they know no runtime, no protocol and no other policy, they are told the time and given
+//! randomness, and they own their state. Waiting, waking and counting the rest is `egress`'s.
+
+pub mod time;
+
+/// Whether a policy acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// Says what it would have done, and does nothing.
+    Observe,
+}
+
+/// Who goes first when not all can go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Somebody is waiting for the answer.
+    #[default]
+    Interactive,
+    /// Nobody is: it takes what is left, and never nothing.
+    Background,
+}
