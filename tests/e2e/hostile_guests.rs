@@ -1,9 +1,10 @@
 //! Connectors that break their contract, tried by the probe: refused and counted, or ended; the next call works.
 
-use ferrata_tests::connectors;
+use ferrata_tests::connectors::{self, GUEST_TOKEN};
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
+use ferrata_tests::wait;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -17,16 +18,59 @@ async fn start(sandbox: Value) -> (Upstream, Ferrata) {
     (upstream, Ferrata::start(setup.connector("probe", connector)).await.unwrap())
 }
 
-/// How often that rule has refused a guest's request.
+/// How often that rule has refused the probe a request.
 async fn refusals(ferrata: &Ferrata, rule: &str) -> u64 {
+    counted(ferrata, &format!("ferrata_guest_refusals_total{{connector=\"probe\",rule=\"{rule}\"}}")).await
+}
+
+/// The value of that series, as `/metrics` writes it.
+async fn counted(ferrata: &Ferrata, series: &str) -> u64 {
     let metrics = ferrata.admin().get("/metrics").await.unwrap().text();
-    let line = format!("ferrata_guest_refusals_total{{rule=\"{rule}\"}} ");
+    let line = format!("{series} ");
     metrics.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
 }
 
 async fn all_is_well(ferrata: &Ferrata) {
     done(Deed::Read.call(ferrata, json!({})).await);
     idle(ferrata).await;
+}
+
+#[tokio::test]
+async fn what_would_show_a_secret_is_refused_and_counted() {
+    let (upstream, ferrata) = start(json!({})).await;
+    for (deed, rule) in [
+        (Deed::SecretInBody, "secret"),
+        (Deed::SecretInHeader, "secret"),
+        (Deed::SecretElsewhere, "secret"),
+        (Deed::Digest, "sign"),
+        (Deed::Vouch, "sign"),
+    ] {
+        let before = refusals(&ferrata, rule).await;
+        fault(deed.call(&ferrata, json!({})).await, "connector_failed");
+        assert_eq!(refusals(&ferrata, rule).await, before + 1, "{deed:?}");
+    }
+    assert_eq!(upstream.seen().len(), 0, "something was sent");
+    all_is_well(&ferrata).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_a_system_repeats_is_counted_and_in_nothing_that_a_guest_says() {
+    let (upstream, ferrata) = start(json!({})).await;
+    let echo = format!("you are Bearer {GUEST_TOKEN}");
+    let leading = format!("https://elsewhere.example/?token={GUEST_TOKEN}").leak();
+    upstream.reply(Reply::Answer(StatusCode::OK, vec![("x-link", leading)], echo));
+    let said = fault(Deed::Blab.call(&ferrata, json!({})).await, "rejected");
+    assert!(said.sentence.contains("you are Bearer [redacted]"), "{said:?}");
+    wait::until("the guest's log", async || ferrata.log().contains("you are Bearer").then_some(()))
+        .await
+        .unwrap();
+    assert!(!format!("{said:?}").contains(GUEST_TOKEN) && !ferrata.log().contains(GUEST_TOKEN));
+    let redacted = "ferrata_redactions_total{connector=\"probe\",upstream=\"api\"}";
+    assert_eq!(counted(&ferrata, redacted).await, 2);
+    // A path holds no secrets: a name in it is a name.
+    done(Deed::Path.call(&ferrata, json!({ "path": "/read/bot.token" })).await);
+    assert_eq!(upstream.seen()[1].path, "/read/bot.token");
+    all_is_well(&ferrata).await;
 }
 
 #[tokio::test]
@@ -88,6 +132,7 @@ async fn headers_are_whole_and_the_hosts_are_the_hosts() {
 async fn an_operation_is_what_the_manifest_says_it_is() {
     let (upstream, ferrata) = start(json!({})).await;
     for (deed, rule) in [
+        (Deed::Stray, "upstream"),
         (Deed::Invent, "operation"),
         (Deed::Undeclared, "operation"),
         (Deed::Disguise, "effect"),

@@ -14,14 +14,19 @@ const LIFETIME: Duration = Duration::from_secs(180);
 /// Claims that only the host sets.
 const HOSTS_CLAIMS: [&str; 6] = ["iss", "sub", "aud", "iat", "exp", "nbf"];
 
+/// What a guest adds to an assertion. The error is a sentence's end: the guest is to blame.
+pub fn claims(text: &str) -> Result<Map<String, Value>, String> {
+    let claims: Map<String, Value> =
+        serde_json::from_str(text).map_err(|e| format!("cannot sign what is not a JSON object ({e})"))?;
+    match HOSTS_CLAIMS.iter().find(|name| claims.contains_key(**name)) {
+        Some(name) => Err(format!("cannot sign `{name}`, which is the host's to claim")),
+        None => Ok(claims),
+    }
+}
+
 /// Signs `claims` and the host's own with the key in `key_field`. `client_id`, `subject` and `audience` are fields of the same
 /// credential; `subject` may be missing, and is then the client. The error is a sentence's end, and holds nothing secret.
-pub fn sign(material: &Material, key_field: &str, claims: &str) -> Result<SecretValue, String> {
-    let claims: Map<String, Value> =
-        serde_json::from_str(claims).map_err(|e| format!("its claims are not a JSON object ({e})"))?;
-    if let Some(name) = HOSTS_CLAIMS.iter().find(|name| claims.contains_key(**name)) {
-        return Err(format!("`{name}` is the host's to claim"));
-    }
+pub fn sign(material: &Material, key_field: &str, claims: Map<String, Value>) -> Result<SecretValue, String> {
     let claims = with_hosts_claims(material, claims)?;
     let pem = material.fields.get(key_field).ok_or_else(|| format!("there is no field `{key_field}`"))?;
     let (algorithm, key) = key(pem)?;
@@ -75,21 +80,24 @@ mod tests {
     #[test]
     fn the_host_says_who_claims_what_to_whom() {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let jwt = sign(&material(&pair.serialize_pem()), "key", r#"{"scope":"api"}"#).unwrap();
+        let jwt =
+            sign(&material(&pair.serialize_pem()), "key", claims(r#"{"scope":"api"}"#).unwrap()).unwrap();
         let mut validation = jsonwebtoken::Validation::new(Algorithm::ES256);
         validation.set_audience(&["https://login.example"]);
         let key = jsonwebtoken::DecodingKey::from_ec_pem(pair.public_key_pem().as_bytes()).unwrap();
         let text = std::str::from_utf8(jwt.expose()).unwrap();
-        let claims = jsonwebtoken::decode::<Map<String, Value>>(text, &key, &validation).unwrap().claims;
-        assert_eq!(
-            (&claims["iss"], &claims["sub"], &claims["scope"]),
-            (&"c1".into(), &"c1".into(), &"api".into())
-        );
+        let made = jsonwebtoken::decode::<Map<String, Value>>(text, &key, &validation).unwrap().claims;
+        assert_eq!((&made["iss"], &made["sub"], &made["scope"]), (&"c1".into(), &"c1".into(), &"api".into()));
     }
 
     #[test]
     fn a_guest_cannot_claim_for_somebody_else() {
-        assert!(sign(&material("-"), "key", r#"{"sub":"admin"}"#).unwrap_err().contains("host's"));
-        assert!(sign(&material("-"), "key", "{}").unwrap_err().contains("PEM"));
+        assert!(claims(r#"{"sub":"admin"}"#).unwrap_err().contains("host's"));
+        assert!(claims("[]").is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_said() {
+        assert!(sign(&material("-"), "key", Map::new()).unwrap_err().contains("PEM"));
     }
 }

@@ -15,6 +15,7 @@ use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, REDACTED, Scrubber};
 use crate::credential::{Material, SecretValue};
 use crate::fault::{Fault, FaultKind};
+use crate::telemetry::metric;
 
 /// Members of a login's answer that are secrets, whatever the connector says: the host takes them out by itself. Compared in lower case and
 /// without `_` and `-`.
@@ -162,13 +163,21 @@ impl Exchange {
                 None if self.in_login => Bytes::new(),
                 None => self.answer.body.clone(),
             };
-            self.visible = Some(self.scrubber.scrub(&body).map_or(body, Bytes::from));
+            self.visible = Some(self.clean(&body).map_or(body, Bytes::from));
         }
         self.visible.clone().unwrap_or_default()
     }
 
     fn scrubbed(&self, text: &[u8]) -> Vec<u8> {
-        self.scrubber.scrub(text).unwrap_or_else(|| text.to_vec())
+        self.clean(text).unwrap_or_else(|| text.to_vec())
+    }
+
+    /// What is left of a text that holds secrets; counted, because a system that repeats them is one to know of.
+    fn clean(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let clean = self.scrubber.scrub(text)?;
+        let (connector, upstream) = (self.request.connector.to_string(), self.request.upstream.to_string());
+        metrics::counter!(metric::REDACTIONS, "connector" => connector, "upstream" => upstream).increment(1);
+        Some(clean)
     }
 
     /// Takes a secret out of the answer and keeps it for this call; its name, or none if nothing stands there.

@@ -55,8 +55,10 @@ impl Refusal {
         Self { rule: "credential", message, kind: FaultKind::PermissionDenied }
     }
 
-    pub fn into_fault(self) -> Fault {
-        metrics::counter!(metric::GUEST_REFUSALS, "rule" => self.rule).increment(1);
+    /// Counts it as that connector's.
+    pub fn into_fault(self, connector: &str) -> Fault {
+        metrics::counter!(metric::GUEST_REFUSALS, "connector" => connector.to_owned(), "rule" => self.rule)
+            .increment(1);
         let message = match self.kind {
             FaultKind::ConnectorFailed => {
                 format!("The connector made a request that is refused ({}): {}.", self.rule, self.message)
@@ -85,9 +87,14 @@ impl Egress {
         Self { connector, operations, upstreams, credentials }
     }
 
+    /// What a guest is told of a request that was refused, which is counted.
+    pub fn refuse(&self, refusal: Refusal) -> Fault {
+        refusal.into_fault(&self.connector)
+    }
+
     /// Sends one request for a guest and returns the answer, whatever its status.
     pub async fn send(&self, scope: &Scope, request: Request) -> Result<Exchange, Fault> {
-        let (upstream, judged) = self.judge(scope, request).map_err(Refusal::into_fault)?;
+        let (upstream, judged) = self.judge(scope, request).map_err(|refusal| self.refuse(refusal))?;
         let materials = self.materials(scope, &judged).await?;
         let answered = self.attempt(scope, upstream, &judged, &materials).await?;
         let exchange = Exchange::new(judged, materials, answered, scope);
@@ -163,7 +170,13 @@ impl Egress {
         let path = GuestPath::parse(&request.path)
             .map_err(|why| Refusal::new("path", format!("{:?}: {why}", request.path)))?;
         let (label, effect) = self.operation(scope, &request, &path)?;
-        let mut judged = Judged::new(request, Arc::clone(&upstream.name), label, effect, path)?;
+        let mut judged = Judged::new(
+            request,
+            (Arc::clone(&self.connector), Arc::clone(&upstream.name)),
+            label,
+            effect,
+            path,
+        )?;
         judged.check_secrets(scope, &self.credentials)?;
         Ok((upstream, judged))
     }

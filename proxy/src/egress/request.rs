@@ -62,6 +62,8 @@ pub struct Request {
 /// A request that may be sent, as often as policy says.
 #[derive(Debug)]
 pub struct Judged {
+    /// Who sends it.
+    pub connector: Arc<str>,
     pub upstream: Arc<str>,
     pub operation: Arc<str>,
     pub effect: Effect,
@@ -77,7 +79,7 @@ impl Judged {
     /// Judges everything that needs no secret. `effect` and `operation` come from the granted manifest.
     pub fn new(
         request: Request,
-        upstream: Arc<str>,
+        (connector, upstream): (Arc<str>, Arc<str>),
         operation: Arc<str>,
         effect: Effect,
         path: GuestPath,
@@ -90,6 +92,7 @@ impl Judged {
         let headers = request.headers.into_iter().map(header).collect::<Result<Vec<_>, _>>()?;
         parts_are_bounded(&request.body)?;
         Ok(Self {
+            connector,
             upstream,
             operation,
             effect,
@@ -109,9 +112,10 @@ impl Judged {
     #[cfg(test)]
     pub(super) fn for_tests(upstream: &str) -> Self {
         let path = GuestPath::parse("/").expect("a path");
-        let (upstream, operation) = (upstream.into(), "test".into());
+        let (connector, upstream, operation) = ("test".into(), upstream.into(), "test".into());
         let (headers, body, credentials) = (Vec::new(), Vec::new(), Vec::new());
         Self {
+            connector,
             upstream,
             operation,
             effect: Effect::Read,
@@ -165,13 +169,15 @@ impl Judged {
                 builder.header(http::header::USER_AGENT, concat!("ferrata/", env!("CARGO_PKG_VERSION")));
         }
         for (name, parts) in &self.headers {
-            let mut value = HeaderValue::from_bytes(&written(parts, &lookup, scrubber)?).map_err(|_| {
-                Refusal::new("header", format!("the value of `{name}` is not one")).into_fault()
-            })?;
+            let mut value =
+                HeaderValue::from_bytes(&self.written(parts, &lookup, scrubber)?).map_err(|_| {
+                    Refusal::new("header", format!("the value of `{name}` is not one"))
+                        .into_fault(&self.connector)
+                })?;
             value.set_sensitive(parts.iter().any(|p| p.secrets().next().is_some()));
             builder = builder.header(name, value);
         }
-        let body = Full::new(Bytes::from(written(&self.body, &lookup, scrubber)?));
+        let body = Full::new(Bytes::from(self.written(&self.body, &lookup, scrubber)?));
         builder.body(body).map_err(Fault::internal)
     }
 
@@ -189,33 +195,35 @@ impl Judged {
                     materials.get(credential).and_then(|m| m.fields.get(field)).cloned()
                 }
             };
-            let missing = || Refusal::new("secret", format!("there is no secret `{name}`")).into_fault();
+            let missing =
+                || Refusal::new("secret", format!("there is no secret `{name}`")).into_fault(&self.connector);
             values.insert(name, value.ok_or_else(missing)?);
         }
         Ok(values)
     }
-}
 
-/// The parts, encoded. One that holds a secret is a secret itself: an upstream may echo it.
-fn written<'a>(
-    parts: &[Part],
-    lookup: &impl Fn(&str) -> Result<&'a SecretValue, Fault>,
-    scrubber: &mut Scrubber,
-) -> Result<Vec<u8>, Fault> {
-    let mut out = Vec::new();
-    for part in parts {
-        let from = out.len();
-        part.write(&mut out, lookup)?;
-        if out.len() > MAX_BODY_BYTES + MAX_SECRETS_BYTES {
-            let why = format!("more than {MAX_SECRETS_BYTES} bytes of secrets");
-            return Err(Refusal::new("secret", why).into_fault());
+    /// The parts, encoded. One that holds a secret is a secret itself: an upstream may echo it.
+    fn written<'a>(
+        &self,
+        parts: &[Part],
+        lookup: &impl Fn(&str) -> Result<&'a SecretValue, Fault>,
+        scrubber: &mut Scrubber,
+    ) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        for part in parts {
+            let from = out.len();
+            part.write(&mut out, lookup)?;
+            if out.len() > MAX_BODY_BYTES + MAX_SECRETS_BYTES {
+                let why = format!("more than {MAX_SECRETS_BYTES} bytes of secrets");
+                return Err(Refusal::new("secret", why).into_fault(&self.connector));
+            }
+            if let Some(secret) = part.secrets().next() {
+                lookup(secret).map(|value| scrubber.add(value))?;
+                scrubber.add_text(out[from..].to_vec());
+            }
         }
-        if let Some(secret) = part.secrets().next() {
-            lookup(secret).map(|value| scrubber.add(value))?;
-            scrubber.add_text(out[from..].to_vec());
-        }
+        Ok(out)
     }
-    Ok(out)
 }
 
 fn header((name, parts): (String, Vec<Part>)) -> Result<(HeaderName, Vec<Part>), Refusal> {
@@ -309,7 +317,7 @@ mod tests {
         let position = Position::Header(http::header::AUTHORIZATION);
         let refused = |secret| {
             let refusal = may_stand(secret, &position, "api", &scope, &credentials).map(|_| ()).unwrap_err();
-            refusal.into_fault()
+            refusal.into_fault("test")
         };
         let fault = refused("user.token");
         assert_eq!(fault.kind, FaultKind::PermissionDenied);

@@ -7,6 +7,7 @@ pub const CALL_SECONDS: &str = "ferrata_call_seconds";
 pub const EXCHANGES: &str = "ferrata_exchanges_total";
 pub const VERDICTS: &str = "ferrata_verdicts_total";
 pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
+pub const REDACTIONS: &str = "ferrata_redactions_total";
 pub const GUEST_TRAPS: &str = "ferrata_guest_traps_total";
 
 /// Tells the recorder what the names mean. After it was installed.
@@ -19,5 +20,6 @@ pub fn describe() {
     );
     describe_counter!(VERDICTS, "What connectors said that upstreams' answers mean.");
     describe_counter!(GUEST_REFUSALS, "Requests of connectors that broke a rule and were not sent, by rule.");
+    describe_counter!(REDACTIONS, "Bodies and headers of answers that a secret was taken out of.");
     describe_counter!(GUEST_TRAPS, "Runs of connectors that ended without an answer.");
 }

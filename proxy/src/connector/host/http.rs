@@ -41,7 +41,7 @@ impl http::Host for Guest {
     async fn send_all(&mut self, requests: Vec<http::Request>) -> wasmtime::Result<Vec<Sent>> {
         if requests.len() > MAX_PARALLEL {
             let why = format!("{} requests at once; at most {MAX_PARALLEL}", requests.len());
-            let fault = Refusal::new("send-all", why).into_fault();
+            let fault = self.run.runtime.egress.refuse(Refusal::new("send-all", why));
             return requests.iter().map(|_| self.keep(Err(fault.clone()))).collect();
         }
         let sent: Vec<_> = match self.run.park() {

@@ -39,7 +39,7 @@ impl secrets::Host for Guest {
 impl Run {
     /// An assertion for the login that is under way, kept under a name.
     fn sign_assertion(&self, secret: &str, claims: &str) -> Result<String, Fault> {
-        let refuse = |why: &str| Refusal::new("sign", format!("`{secret}` {why}")).into_fault();
+        let refuse = |why: &str| self.refuse_to_sign(secret, why);
         let Purpose::Login { credential } = &self.scope.purpose else {
             return Err(refuse("signs only inside its login"));
         };
@@ -49,6 +49,7 @@ impl Run {
         };
         let credential =
             self.runtime.egress.credentials.get(credential).ok_or_else(|| refuse("is not granted"))?;
+        let claims = assertion::claims(claims).map_err(|why| refuse(&why))?;
         let signed = assertion::sign(&*credential.configured()?, field, claims);
         let jwt = signed.map_err(|why| {
             Fault::new(
@@ -59,9 +60,13 @@ impl Run {
         self.scope.keep(credential.upstreams.clone(), jwt).ok_or_else(|| refuse("was used too often"))
     }
 
+    fn refuse_to_sign(&self, secret: &str, why: &str) -> Fault {
+        self.runtime.egress.refuse(Refusal::new("sign", format!("`{secret}` {why}")))
+    }
+
     /// The key, if the operator allowed signing with it: whoever may sign anything holds most of its power.
     async fn signing_key(&self, secret: &str) -> Result<SecretValue, Fault> {
-        let refuse = |why: &str| Refusal::new("sign", format!("`{secret}` {why}")).into_fault();
+        let refuse = |why: &str| self.refuse_to_sign(secret, why);
         let (name, field) = secret.split_once('.').ok_or_else(|| refuse("is not a configured secret"))?;
         let credentials = &self.runtime.egress.credentials;
         let credential = credentials.get(name).ok_or_else(|| refuse("is not granted"))?;

@@ -35,10 +35,10 @@ impl Run {
         let effect = runtime
             .egress
             .judge_sql(&self.scope, &request.upstream, &request.operation, asked)
-            .map_err(Refusal::into_fault)?;
+            .map_err(|refusal| runtime.egress.refuse(refusal))?;
         let Some(Upstream::Sql(upstream)) = runtime.egress.upstreams.get(&request.upstream) else {
             let why = format!("`{}` is not a granted upstream that speaks SQL", request.upstream);
-            return Err(Refusal::new("upstream", why).into_fault());
+            return Err(runtime.egress.refuse(Refusal::new("upstream", why)));
         };
         let operation = request.operation.as_str().into();
         self.scope.count_attempt();
