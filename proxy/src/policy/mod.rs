@@ -3,6 +3,7 @@
 //! Pure state machines, one each: they know no runtime, no protocol and no other policy, they are told the time and given
 //! randomness, and they own their state. Waiting, waking and counting the rest is `egress`'s.
 
+pub mod retry;
 pub mod time;
 
 /// Whether a policy acts.
