@@ -3,6 +3,8 @@
 //! Pure state machines, one each: they know no runtime, no protocol and no other policy, they are told the time and given
 //! randomness, and they own their state. Waiting, waking and counting the rest is `egress`'s.
 
+pub mod breaker;
+pub mod bulkhead;
 pub mod retry;
 pub mod time;
 

@@ -48,6 +48,14 @@ impl Now {
     }
 }
 
+/// A part of `whole` that `random` chooses, if that is uniform over all of `u64`: for jitter.
+pub fn part_of(whole: Duration, random: u64) -> Duration {
+    // A cap of centuries would overflow; nobody waits that long.
+    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
+    let part = (u128::from(nanos) * u128::from(random)) >> 64;
+    Duration::from_nanos(u64::try_from(part).unwrap_or(nanos))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ pub mod budget;
 use std::time::Duration;
 
 use super::Mode;
-use super::time::{Moment, Now};
+use super::time::{Moment, Now, part_of};
 pub use budget::RetryBudget;
 
 /// Sendings of one request, the first included. The third succeeds where the first two met a passing fault; a fourth mostly adds load.
@@ -148,13 +148,7 @@ impl Retry {
         }
     }
 
-    fn wait(
-        &self,
-        failure: Failure,
-        settings: &Settings,
-        random: u64,
-        now: Now,
-    ) -> Result<Duration, End> {
+    fn wait(&self, failure: Failure, settings: &Settings, random: u64, now: Now) -> Result<Duration, End> {
         if failure == Failure::Unclear && self.repeat == Repeat::Twice {
             return Err(End::Unsafe);
         }
@@ -181,14 +175,6 @@ fn backoff(failure: Failure, failures: u32, settings: &Settings, random: u64) ->
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     let bound = base.saturating_mul(doubled).min(settings.cap);
     asked.saturating_add(part_of(bound, random))
-}
-
-/// `whole` times `random` / 2^64, in whole nanoseconds.
-fn part_of(whole: Duration, random: u64) -> Duration {
-    // A cap of centuries would overflow; nobody waits that long.
-    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX);
-    let part = (u128::from(nanos) * u128::from(random)) >> 64;
-    Duration::from_nanos(u64::try_from(part).unwrap_or(nanos))
 }
 
 #[cfg(test)]
