@@ -21,6 +21,7 @@
 //! | `hostile_agents` | what an agent cannot break |
 //! | `hostile_guests` | what a connector cannot break |
 //! | `hostile_upstreams` | what a system cannot break |
+//! | `deploy` | what the kustomize component makes of Deployments |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -34,6 +35,7 @@ mod conformance;
 mod containment;
 mod database;
 mod deeds;
+mod deploy;
 mod hostile_agents;
 mod hostile_guests;
 mod hostile_upstreams;

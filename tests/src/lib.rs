@@ -11,6 +11,7 @@
 //! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
 //! | `rude` | an HTTP upstream that breaks the rules of HTTP |
 //! | `wait` | waiting for a condition, with a bound |
+//! | `kubernetes` | what kustomize makes of an overlay, and the sidecar in it |
 //! | `company` | the database of the company that the tests and the demonstration play in |
 //! | `connectors` | configurations of the connectors against stand-ins |
 //!
@@ -23,6 +24,7 @@ pub mod company;
 pub mod connectors;
 pub mod ferrata;
 pub mod http;
+pub mod kubernetes;
 pub mod mcp;
 pub mod rude;
 pub mod setup;
