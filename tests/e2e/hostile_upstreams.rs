@@ -147,19 +147,21 @@ async fn an_encoding_that_was_not_asked_for_is_not_passed_on() {
     fault(scene.meets(Manner::Say(packed.to_vec())).await, "schema_mismatch");
 }
 
-/// A server's certificate for that name, and its authority's as PEM.
-fn certificate(name: &str) -> (TlsAcceptor, String) {
+/// A server's side of TLS with a certificate for that name that speaks these protocols, and the authority's certificate as PEM.
+pub fn certificate(name: &str, protocols: &[&str]) -> (TlsAcceptor, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let server = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![server.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap());
-    (TlsAcceptor::from(Arc::new(config.unwrap())), authority.pem())
+        .with_single_cert(vec![server.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), authority.pem())
 }
 
 #[tokio::test]
@@ -170,7 +172,7 @@ async fn a_certificate_is_from_a_trusted_authority_and_for_the_right_name() {
         ("localhost", false, "unavailable"),
         ("elsewhere.example", true, "unavailable"),
     ] {
-        let (tls, authority) = certificate(name);
+        let (tls, authority) = certificate(name, &[]);
         let rude = Rude::start(Some(tls)).await.unwrap();
         let setup = Setup::new().unwrap();
         let mut connector = connectors::probe(&setup, &other).unwrap();

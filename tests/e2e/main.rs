@@ -20,6 +20,7 @@
 //! | `deeds` | that each misdeed of the probe is tried by a test |
 //! | `hostile_agents` | what an agent cannot break |
 //! | `hostile_guests` | what a connector cannot break |
+//! | `hostile_streams` | what a system that speaks HTTP/2 cannot break |
 //! | `hostile_upstreams` | what a system cannot break |
 //! | `deploy` | what the kustomize component makes of Deployments |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
@@ -38,6 +39,7 @@ mod deeds;
 mod deploy;
 mod hostile_agents;
 mod hostile_guests;
+mod hostile_streams;
 mod hostile_upstreams;
 mod languages;
 mod lifecycle;

@@ -10,6 +10,7 @@
 //! | `mcp` | a small MCP client (2026-07-28) |
 //! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
 //! | `rude` | an HTTP upstream that breaks the rules of HTTP |
+//! | `frames` | an HTTP/2 upstream that ends streams and connections as it likes |
 //! | `wait` | waiting for a condition, with a bound |
 //! | `kubernetes` | what kustomize makes of an overlay, and the sidecar in it |
 //! | `company` | the database of the company that the tests and the demonstration play in |
@@ -23,6 +24,7 @@ pub mod artifacts;
 pub mod company;
 pub mod connectors;
 pub mod ferrata;
+pub mod frames;
 pub mod http;
 pub mod kubernetes;
 pub mod mcp;

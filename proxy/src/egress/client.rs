@@ -56,6 +56,8 @@ pub enum ClientError {
     Connect(String),
     /// A connection, and no complete answer.
     Broken(String),
+    /// A connection, and the peer says that it did not look at the request (RFC 9113 section 8.7).
+    NotTaken(String),
     /// The answer is larger than the bound, in bytes.
     TooLarge(usize),
 }
@@ -78,8 +80,10 @@ impl HttpClient {
 
     /// Sends and reads the whole answer. Follows no redirect: a 3xx is an answer.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
-        let response = self.client.request(request).await.map_err(|e| {
-            if e.is_connect() { ClientError::Connect(causes(&e)) } else { ClientError::Broken(causes(&e)) }
+        let response = self.client.request(request).await.map_err(|e| match causes(&e) {
+            why if e.is_connect() => ClientError::Connect(why),
+            why if was_not_taken(&e) => ClientError::NotTaken(why),
+            why => ClientError::Broken(why),
         })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, self.max_body).collect().await.map_err(|e| {
@@ -91,6 +95,16 @@ impl HttpClient {
         })?;
         Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
+}
+
+/// Whether an HTTP/2 peer said that it did nothing about a request: it refused the stream, or left and named a last stream before it. h2 ends no
+/// other stream with a GOAWAY of the peer.
+fn was_not_taken(error: &(dyn std::error::Error + 'static)) -> bool {
+    let stream =
+        std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref::<h2::Error>());
+    stream.is_some_and(|e| {
+        e.is_remote() && (e.is_go_away() || e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 /// An error with everything behind it, which is where hyper says what happened.

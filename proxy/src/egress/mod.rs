@@ -132,7 +132,7 @@ impl Egress {
             }
             Ok(Err(error)) => {
                 self.count(request, "none");
-                if matches!(error, ClientError::Connect(_)) {
+                if matches!(error, ClientError::Connect(_) | ClientError::NotTaken(_)) {
                     scope.note_refused(request.effect);
                 }
                 Err(self.no_answer(request, error))
@@ -253,6 +253,13 @@ impl Egress {
             ClientError::Connect(why) => {
                 tracing::warn!(connector = %name, upstream = %request.upstream, %why, "no connection");
                 Fault::new(FaultKind::Unavailable, format!("`{name}` could not be reached."))
+            }
+            ClientError::NotTaken(why) => {
+                tracing::warn!(connector = %name, upstream = %request.upstream, %why, "the request was not taken");
+                Fault::new(
+                    FaultKind::Unavailable,
+                    format!("`{name}` was reached and did not take the request."),
+                )
             }
             ClientError::Broken(why) => {
                 tracing::warn!(connector = %name, upstream = %request.upstream, %why, "the answer broke off");
