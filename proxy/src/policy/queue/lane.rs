@@ -1,0 +1,96 @@
+//! The waiters of one agent and one priority: by key, and within a key by deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Ticket;
+use crate::policy::time::Moment;
+
+/// The order within a key: the earlier deadline first, and who came first of two with the same.
+pub type Order = (Moment, Ticket);
+
+/// Somebody who waits.
+#[derive(Debug)]
+pub struct Waiter<T> {
+    pub cost: u64,
+    pub bytes: u64,
+    pub payload: T,
+}
+
+/// The one of a lane who goes first.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub key: Arc<str>,
+    pub at: Order,
+    pub cost: u64,
+    pub bytes: u64,
+}
+
+/// One agent's waiters.
+#[derive(Debug)]
+pub struct Lane<T> {
+    pub agent: Arc<str>,
+    /// What it may still take in this round.
+    pub deficit: u64,
+    /// How many wait.
+    pub items: usize,
+    /// What they hold.
+    pub bytes: u64,
+    /// None of them is empty.
+    keys: BTreeMap<Arc<str>, BTreeMap<Order, Waiter<T>>>,
+}
+
+impl<T> Lane<T> {
+    pub fn new(agent: Arc<str>) -> Self {
+        Self { agent, deficit: 0, items: 0, bytes: 0, keys: BTreeMap::new() }
+    }
+
+    pub fn add(&mut self, key: &Arc<str>, at: Order, waiter: Waiter<T>) {
+        self.items += 1;
+        self.bytes = self.bytes.saturating_add(waiter.bytes);
+        self.keys.entry(Arc::clone(key)).or_default().insert(at, waiter);
+    }
+
+    pub fn remove(&mut self, key: &str, at: Order) -> Option<Waiter<T>> {
+        let waiters = self.keys.get_mut(key)?;
+        let waiter = waiters.remove(&at)?;
+        if waiters.is_empty() {
+            self.keys.remove(key);
+        }
+        self.items -= 1;
+        self.bytes = self.bytes.saturating_sub(waiter.bytes);
+        Some(waiter)
+    }
+
+    /// The earliest of those whose deadline is after `now` and whose key is not closed.
+    pub fn head(&self, closed: &BTreeSet<Arc<str>>, now: Moment) -> Option<Head> {
+        let open = self.keys.iter().filter(|(key, _)| !closed.contains(*key));
+        let first = open.filter_map(|(key, waiters)| {
+            let (at, waiter) = waiters.iter().find(|((deadline, _), _)| *deadline > now)?;
+            Some(Head { key: Arc::clone(key), at: *at, cost: waiter.cost, bytes: waiter.bytes })
+        });
+        first.min_by_key(|head| head.at)
+    }
+
+    /// The one with the latest deadline.
+    pub fn last(&self) -> Option<Ticket> {
+        let last = self.keys.values().filter_map(|waiters| waiters.last_key_value());
+        last.map(|(at, _)| *at).max().map(|(_, ticket)| ticket)
+    }
+
+    /// What those take whose deadline is no later than `until`: of one key, or of all.
+    pub fn cost(&self, key: Option<&str>, until: Moment) -> u64 {
+        let sum = |waiters: &BTreeMap<Order, Waiter<T>>| {
+            let before = waiters.iter().take_while(|((deadline, _), _)| *deadline <= until);
+            before.fold(0_u64, |sum, (_, waiter)| sum.saturating_add(waiter.cost))
+        };
+        match key {
+            Some(key) => self.keys.get(key).map_or(0, sum),
+            None => self.keys.values().map(sum).fold(0, u64::saturating_add),
+        }
+    }
+
+    pub fn waiting_for(&self, key: &str) -> usize {
+        self.keys.get(key).map_or(0, BTreeMap::len)
+    }
+}
