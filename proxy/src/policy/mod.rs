@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod bulkhead;
+pub mod limit;
 pub mod queue;
 pub mod retry;
 pub mod time;

@@ -1,0 +1,216 @@
+//! One wall before one scope: its window, what was learned about it, its pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::learn::{Learned, Outside};
+use super::pace::Pace;
+use super::quota::Kind;
+use super::rate::Rate;
+use super::walls::Wall;
+use super::window::Window;
+use super::{Observation, Reason};
+use crate::policy::time::{Moment, Now};
+use crate::policy::{Mode, Priority};
+
+#[derive(Clone, Debug)]
+pub struct Meter {
+    pub wall: Arc<Wall>,
+    pub window: Window,
+    pub learned: Learned,
+    pub rate: Rate,
+    /// How often an observed wall would have refused.
+    pub would_have_refused: u64,
+    /// The generation of walls that it came with: earlier charges are not in it.
+    since: u32,
+    outside: Outside,
+    pace: Option<Pace>,
+}
+
+/// Why a wall stands in the way, and until when; none where only an answer can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub reason: Reason,
+    pub until: Option<Moment>,
+}
+
+impl Meter {
+    pub fn new(wall: Arc<Wall>, since: u32) -> Self {
+        Self {
+            since,
+            window: Window::new(&wall.quota),
+            pace: pace(&wall),
+            learned: Learned::default(),
+            rate: Rate::default(),
+            would_have_refused: 0,
+            outside: Outside::default(),
+            wall,
+        }
+    }
+
+    /// Another wall of the same kind in this one's place: what was counted stays.
+    pub fn replace(&mut self, wall: Arc<Wall>) {
+        if let Window::Rolling(rolling) = &mut self.window {
+            rolling.resize(wall.quota.count);
+        }
+        self.pace = pace(&wall);
+        self.wall = wall;
+    }
+
+    pub fn advance(&mut self, now: Now) {
+        self.window.advance(now);
+        if !self.learned.is_empty() {
+            self.learned.advance(self.wall.quota.count, self.span_ms(), now.mono);
+        }
+    }
+
+    fn span_ms(&self) -> u64 {
+        self.wall.quota.span_ms().unwrap_or(0)
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.learned.limit(self.wall.quota.count)
+    }
+
+    /// What counts: ours, and what the upstream shows of others'.
+    pub fn used(&self, now: Now) -> u64 {
+        self.window.used().saturating_add(self.outside.amount(now.mono))
+    }
+
+    pub fn enforces(&self) -> bool {
+        self.wall.mode == Mode::Enforce
+    }
+
+    /// What `cost` of this priority may fill the window up to. Whatever is not larger than the wall itself passes an empty one.
+    fn ceiling(&self, weight: u64, priority: Priority, reserved_percent: u8) -> u64 {
+        let limit = self.limit();
+        let kept = match priority {
+            Priority::Interactive => 0,
+            Priority::Background => limit * u64::from(reserved_percent) / 100,
+        };
+        (limit - kept).max(weight.min(self.wall.quota.count))
+    }
+
+    /// What stops `cost` now, if anything does.
+    pub fn stop(&self, cost: u64, priority: Priority, reserved_percent: u8, now: Now) -> Option<Stop> {
+        let weight = self.window.weight(cost);
+        let ceiling = self.ceiling(weight, priority, reserved_percent);
+        if weight > ceiling {
+            return Some(Stop { reason: Reason::TooLarge, until: None });
+        }
+        if self.used(now) + weight > ceiling {
+            let until = self.room_at(ceiling - weight, now);
+            let fits = self.used(now) + weight <= self.limit();
+            let reason = match self.window {
+                Window::Concurrent(_) => Reason::Concurrent,
+                _ if fits => Reason::Reserved,
+                _ => Reason::Window,
+            };
+            let paced = self.pace.as_ref().map(|p| p.free_at());
+            return Some(Stop { reason, until: until.map(|at| at.max(paced.unwrap_or(at))) });
+        }
+        let free = self.pace.as_ref().map(|p| p.free_at()).filter(|&free| free > now.mono)?;
+        Some(Stop { reason: Reason::Paced, until: Some(free) })
+    }
+
+    /// When no more than `room` is used by us and others.
+    fn room_at(&self, room: u64, now: Now) -> Option<Moment> {
+        let outside = self.outside.amount(now.mono);
+        let without = self.window.room_at(room, now)?;
+        if outside == 0 {
+            return Some(without);
+        }
+        let without = without.max(self.outside.until());
+        match room.checked_sub(outside) {
+            Some(beside) => self.window.room_at(beside, now).map(|with| with.min(without)),
+            None => Some(without),
+        }
+    }
+
+    /// When `cost` could pass if `ahead` passes before it and every answer comes at once; none if never.
+    pub fn forecast(
+        &self,
+        cost: u64,
+        ahead: u64,
+        priority: Priority,
+        reserved: u8,
+        now: Now,
+    ) -> Option<Moment> {
+        let weight = self.window.weight(cost);
+        let ceiling = self.ceiling(weight, priority, reserved);
+        if weight > ceiling {
+            return None;
+        }
+        let free = match self.window {
+            Window::Rolling(_) => {
+                // The same place in the window comes free once per window.
+                let place = ahead.saturating_add(weight) - 1;
+                let at = self.room_at(ceiling - place % ceiling - 1, now)?;
+                at + Duration::from_millis((place / ceiling).saturating_mul(self.span_ms()))
+            }
+            Window::Calendar(ref calendar) => {
+                let today = ceiling.saturating_sub(self.used(now));
+                match ahead.saturating_add(weight).checked_sub(today + 1) {
+                    None => now.mono,
+                    Some(over) => {
+                        let days = (over / ceiling).saturating_mul(self.span_ms());
+                        calendar.resets_at(now) + Duration::from_millis(days)
+                    }
+                }
+            }
+            Window::Concurrent(_) => now.mono,
+        };
+        Some(self.pace.as_ref().map_or(free, |p| free.max(p.free_after(ahead, now.mono))))
+    }
+
+    pub fn hold(&mut self, cost: u64, now: Now) {
+        let weight = self.window.weight(cost);
+        self.window.hold(weight);
+        self.rate.add(weight, self.span_ms(), now.mono);
+        if let Some(pace) = &mut self.pace {
+            pace.take(cost, now.mono);
+        }
+    }
+
+    /// Takes back what a charge of the generation `since` held.
+    pub fn release(&mut self, cost: u64, since: u32) {
+        if since < self.since {
+            return;
+        }
+        self.window.release(self.window.weight(cost));
+    }
+
+    pub fn arrived(&mut self, cost: u64, since: u32, now: Now) {
+        if since < self.since {
+            return;
+        }
+        self.window.arrived(self.window.weight(cost), now);
+    }
+
+    /// Takes the upstream's word for what is used, if it is more than we know.
+    pub fn observe(&mut self, seen: &Observation, now: Now) {
+        let Some(window_ends) = self.window.counts_until(now) else { return };
+        let resets = seen.resets_at.map_or(window_ends, |at| at.min(window_ends)).max(now.mono);
+        if let Some(limit) = seen.limit {
+            self.learned.state(limit, window_ends);
+        }
+        let limit = seen.limit.unwrap_or(self.wall.quota.count);
+        let used = seen.used.or_else(|| Some(limit.saturating_sub(seen.remaining?)));
+        if let Some(used) = used {
+            let others = used.saturating_sub(self.window.used());
+            self.outside.see(others, resets, seen.asked_at, now.mono);
+        }
+    }
+
+    /// Whether nothing that counts would be lost with it.
+    pub fn is_empty(&self, now: Now) -> bool {
+        self.window.is_empty() && self.outside.amount(now.mono) == 0 && self.learned.is_empty()
+    }
+}
+
+fn pace(wall: &Wall) -> Option<Pace> {
+    match wall.quota.kind {
+        Kind::Rolling { window_ms, paced: true } => Some(Pace::new(wall.quota.count, window_ms)),
+        _ => None,
+    }
+}

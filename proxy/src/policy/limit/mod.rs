@@ -1,0 +1,334 @@
+//! The limiter: several exact windows at once, all or nothing, for one account of an upstream.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`quota`] | what a wall says: `100000/24h`, `20/min`, `500000/day Europe/Berlin`, `8 concurrent`, `5/s paced` |
+//! | [`walls`] | which calls it is about; the connector's walls joined with the operator's |
+//! | `rolling`, `calendar`, `window`, `pace` | what counts, exactly |
+//! | `learn` | what the upstream says: throttles, lower limits, other people's use |
+//! | `meter`, `scopes` | walls before the upstream, an operation, a resource |
+//! | `usage` | all of it, for people |
+//!
+//! A charge holds from the moment that it is taken until it is [`answered`](Limits::answered) (or abandoned) and a window
+//! longer: upstreams count arrivals, and an arrival may be as late as the answer. Waiting and waking are the caller's, who keeps one
+//! [`Limits`] per account behind one lock.
+
+mod calendar;
+mod learn;
+mod meter;
+mod pace;
+pub mod quota;
+mod rate;
+mod rolling;
+mod scopes;
+#[cfg(test)]
+mod tests;
+mod usage;
+pub mod walls;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use learn::MAX_CLOSED;
+use meter::Stop;
+pub use scopes::MAX_RESOURCES;
+use scopes::{Passed, Scopes};
+pub use usage::WallUsage;
+pub use walls::{Source, Wall, WallSet};
+
+use super::time::{Moment, Now};
+use super::{Mode, Priority};
+
+/// What wants to go out.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub operation: &'a str,
+    /// The value of the argument that the operation's walls are `per`.
+    pub resource: Option<&'a str>,
+    pub cost: u64,
+    pub priority: Priority,
+}
+
+/// A permission that was given, until it is answered. It must end as one of [`Limits::answered`] and [`Limits::never_sent`].
+#[derive(Debug)]
+#[must_use = "a charge that is dropped holds for ever"]
+pub struct Charge {
+    passed: Passed,
+    generation: u32,
+    cost: u64,
+    sent: bool,
+}
+
+impl Charge {
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+}
+
+/// Why something may not go out now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The window is full.
+    Window,
+    /// What is left of it is for interactive calls.
+    Reserved,
+    /// As many calls as may be are under way; an answer makes room.
+    Concurrent,
+    /// It comes too soon after the last.
+    Paced,
+    /// The system asked for a pause.
+    Throttled,
+    /// It costs more than the wall ever lets through.
+    TooLarge,
+    /// More resources are in use than are remembered.
+    Overloaded,
+}
+
+/// Nothing was consumed.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub reason: Reason,
+    /// The binding wall; none for [`Reason::Throttled`] and [`Reason::Overloaded`].
+    pub wall: Option<Arc<Wall>>,
+    pub used: u64,
+    /// The limit that holds now, learned ones included.
+    pub limit: u64,
+    /// When it would pass if nothing else is taken and what is under way is answered now: never early otherwise, and at most one
+    /// bucket late. None where only an answer can tell, or nothing ever will.
+    pub retry_at: Option<Now>,
+}
+
+/// The part of an upstream that a throttle or an observation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About<'a> {
+    Upstream,
+    Operation(&'a str),
+    Resource { operation: &'a str, resource: &'a str },
+}
+
+impl<'a> About<'a> {
+    fn names(self) -> (Option<&'a str>, Option<&'a str>) {
+        match self {
+            Self::Upstream => (None, None),
+            Self::Operation(operation) => (Some(operation), None),
+            Self::Resource { operation, resource } => (Some(operation), Some(resource)),
+        }
+    }
+}
+
+/// What an answer said of a wall.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    pub about: About<'a>,
+    /// The nominal length of the window that is meant; without it, the only window there.
+    pub window: Option<Duration>,
+    pub limit: Option<u64>,
+    pub remaining: Option<u64>,
+    pub used: Option<u64>,
+    pub resets_at: Option<Moment>,
+    /// When the request was sent whose answer this is: an older answer does not take back what a newer one showed.
+    pub asked_at: Moment,
+}
+
+/// A limit that was lowered, because somebody else uses the quota.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    pub wall: Arc<Wall>,
+    pub from: u64,
+    pub to: u64,
+}
+
+/// All walls of one account.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    scopes: Scopes,
+    reserved_percent: u8,
+    throttles: Mode,
+}
+
+impl Limits {
+    pub fn new(walls: &WallSet) -> Self {
+        let (reserved_percent, throttles) = (walls.reserved_percent.min(100), walls.throttles);
+        Self { scopes: Scopes::new(walls.iter()), reserved_percent, throttles }
+    }
+
+    /// Other walls from now on; nothing that was counted for one that stays, or changes only its number, is forgotten.
+    pub fn reconfigure(&mut self, walls: &WallSet) {
+        self.scopes.replace(walls.iter());
+        (self.reserved_percent, self.throttles) = (walls.reserved_percent.min(100), walls.throttles);
+    }
+
+    /// Takes the cost from every window that it concerns, or from none.
+    pub fn try_acquire(&mut self, asked: &Asked, now: Now) -> Result<Charge, Refused> {
+        let passed = self.scopes.passed(asked.operation, asked.resource, now).map_err(|_| overloaded())?;
+        for scope in passed.iter() {
+            if let Some(scope) = self.scopes.get_mut(scope) {
+                scope.advance(now);
+            }
+        }
+        match self.binding(&passed, asked, now) {
+            None => Ok(self.take(passed, asked, now)),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// What lets it pass last.
+    fn binding(&mut self, passed: &Passed, asked: &Asked, now: Now) -> Option<Refused> {
+        let mut binding: Option<(Stop, Found)> = None;
+        for scope in passed.iter() {
+            let Some(at) = self.scopes.get_mut(scope) else { continue };
+            if let Some(until) = at.gate.closed_until(now.mono).filter(|_| self.throttles == Mode::Enforce) {
+                later(&mut binding, Stop { reason: Reason::Throttled, until: Some(until) }, (scope, None));
+            }
+            for (index, meter) in at.meters.iter_mut().enumerate() {
+                let stop = meter.stop(asked.cost, asked.priority, self.reserved_percent, now);
+                match stop {
+                    Some(stop) if meter.enforces() => later(&mut binding, stop, (scope, Some(index))),
+                    Some(_) => meter.would_have_refused += 1,
+                    None => {}
+                }
+            }
+        }
+        binding.map(|(stop, found)| self.refused(stop, found, now))
+    }
+
+    fn refused(&self, stop: Stop, (scope, meter): Found, now: Now) -> Refused {
+        let meter = meter.and_then(|index| self.scopes.get(scope)?.meters.get(index));
+        Refused {
+            reason: stop.reason,
+            wall: meter.map(|m| Arc::clone(&m.wall)),
+            used: meter.map_or(0, |m| m.used(now)),
+            limit: meter.map_or(0, |m| m.limit()),
+            retry_at: stop.until.map(|mono| Now { mono, wall: now.wall_at(mono) }),
+        }
+    }
+
+    fn take(&mut self, passed: Passed, asked: &Asked, now: Now) -> Charge {
+        for scope in passed.iter() {
+            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+            for meter in &mut scope.meters {
+                meter.hold(asked.cost, now);
+            }
+        }
+        Charge { passed, generation: self.scopes.generation, cost: asked.cost, sent: false }
+    }
+
+    /// When this could pass if `ahead` passes before it and every answer comes at once. None: never, or not as things are.
+    pub fn forecast(&mut self, asked: &Asked, ahead: u64, now: Now) -> Option<Moment> {
+        let mut at = now.mono;
+        for scope in self.scopes.known(asked.operation, asked.resource).iter() {
+            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+            scope.advance(now);
+            if self.throttles == Mode::Enforce {
+                at = at.max(scope.gate.closed_until(now.mono).unwrap_or(at));
+            }
+            for meter in scope.meters.iter().filter(|m| m.enforces()) {
+                at = at.max(meter.forecast(asked.cost, ahead, asked.priority, self.reserved_percent, now)?);
+            }
+        }
+        Some(at)
+    }
+
+    /// The first byte is about to go out: from here on it may have arrived.
+    pub fn sent(&mut self, charge: &mut Charge, _: Now) {
+        charge.sent = true;
+    }
+
+    /// The answer is there, or nobody waits for it any more.
+    pub fn answered(&mut self, charge: Charge, now: Now) {
+        for scope in charge.passed.iter() {
+            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+            scope.advance(now);
+            for meter in &mut scope.meters {
+                meter.arrived(charge.cost, charge.generation, now);
+            }
+        }
+    }
+
+    /// Gives the cost back. One that was [`sent`](Self::sent) is not given back.
+    pub fn never_sent(&mut self, charge: Charge, now: Now) {
+        if charge.sent {
+            return self.answered(charge, now);
+        }
+        for scope in charge.passed.iter() {
+            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+            for meter in &mut scope.meters {
+                meter.release(charge.cost, charge.generation);
+            }
+        }
+    }
+
+    /// The system asked for a pause: closes what it named, for every caller, at most for [`MAX_CLOSED`].
+    ///
+    /// Where we thought that there was room, somebody else uses the quota: the fullest wall there is lowered, once for all calls that
+    /// were under way then. `sent_at` is when the call was sent that was refused. Tell [`learn`](Self::learn) first what the same answer says.
+    pub fn throttled(
+        &mut self,
+        about: About,
+        retry_after: Option<Duration>,
+        sent_at: Moment,
+        now: Now,
+    ) -> Option<Lowered> {
+        let (operation, resource) = about.names();
+        let scope = self.scopes.named(operation, resource, now);
+        self.scopes.get_mut(scope)?.gate.close(retry_after, now);
+        // A pause of something that has no walls of its own is about the next wider thing that has.
+        for (operation, resource) in [(operation, resource), (operation, None), (None, None)] {
+            let scope = self.scopes.named(operation, resource, now);
+            let scope = self.scopes.get_mut(scope)?;
+            scope.advance(now);
+            if scope.meters.iter().any(|m| m.wall.quota.span_ms().is_some()) {
+                return lower_fullest(&mut scope.meters, sent_at, now);
+            }
+        }
+        None
+    }
+
+    /// Takes the system's word for limit and use, where it is stricter than our own.
+    pub fn learn(&mut self, seen: &Observation, now: Now) {
+        let (operation, resource) = seen.about.names();
+        let scope = self.scopes.named(operation, resource, now);
+        let Some(scope) = self.scopes.get_mut(scope) else { return };
+        scope.advance(now);
+        let windows = scope.meters.iter().filter(|m| m.wall.quota.span_ms().is_some()).count();
+        let meant = |meter: &&mut meter::Meter| match (seen.window, meter.wall.quota.span_ms()) {
+            (Some(window), Some(span)) => window.as_millis() == u128::from(span),
+            (None, Some(_)) => windows == 1,
+            _ => false,
+        };
+        if let Some(meter) = scope.meters.iter_mut().find(meant) {
+            meter.observe(seen, now);
+        } else if let (Some(0), Some(resets)) = (seen.remaining, seen.resets_at) {
+            scope.gate.close(Some(now.mono.until(resets)), now);
+        }
+    }
+}
+
+type Found = (u32, Option<usize>);
+
+/// Keeps the one that stands in the way for longer; what only an answer can end, or nothing, is longest.
+fn later(binding: &mut Option<(Stop, Found)>, stop: Stop, found: Found) {
+    let rank = |s: &Stop| (s.reason == Reason::TooLarge, s.until.is_none(), s.until);
+    if binding.as_ref().is_none_or(|(old, _)| rank(&stop) > rank(old)) {
+        *binding = Some((stop, found));
+    }
+}
+
+fn overloaded() -> Refused {
+    Refused { reason: Reason::Overloaded, wall: None, used: 0, limit: 0, retry_at: None }
+}
+
+/// Somebody else used what we thought was free.
+fn lower_fullest(meters: &mut [meter::Meter], sent_at: Moment, now: Now) -> Option<Lowered> {
+    let had_room = |m: &&mut meter::Meter| m.wall.quota.span_ms().is_some() && m.used(now) <= m.limit();
+    let fullness = |m: &&mut meter::Meter| m.used(now).saturating_mul(1_000_000) / m.limit().max(1);
+    let meter = meters.iter_mut().filter(had_room).max_by_key(fullness)?;
+    if meter.learned.knew_at(sent_at) {
+        return None;
+    }
+    let from = meter.limit();
+    let span = meter.wall.quota.span_ms().unwrap_or_default();
+    let to = meter.learned.lower(meter.wall.quota.count, span, now.mono);
+    (to < from).then(|| Lowered { wall: Arc::clone(&meter.wall), from, to })
+}
