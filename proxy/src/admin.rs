@@ -3,6 +3,7 @@
 //! Readiness says whether this process can take calls, and never anything about an upstream or a credential: those are said in the
 //! status, they do not evict the agent.
 
+mod ask;
 mod socket;
 mod status;
 
@@ -25,6 +26,8 @@ use crate::config;
 use crate::gate::Gate;
 use crate::server::{self, Body, Drain, Limits};
 use crate::telemetry::metric;
+
+pub use ask::ask;
 
 /// Connections of probes and scrapers at once.
 const MAX_CONNECTIONS: usize = 64;

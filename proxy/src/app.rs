@@ -38,7 +38,11 @@ pub fn engine(cache: Option<&Path>) -> Result<(Engine, CompiledCache), AppError>
     let engine =
         Engine::new().map_err(|e| AppError::internal(format!("the sandbox engine does not start: {e:#}")))?;
     let cache = match cache.map_or_else(default_cache_folder, |folder| Some(folder.to_owned())) {
-        None => CompiledCache::none(),
+        None => {
+            let reason = "there is no --cache, and neither XDG_CACHE_HOME nor HOME is set";
+            tracing::warn!(%reason, "compiled components are not kept");
+            CompiledCache::none()
+        }
         Some(folder) => CompiledCache::at(&folder).unwrap_or_else(|reason| {
             tracing::warn!(%reason, "compiled components are not kept");
             CompiledCache::none()
@@ -74,7 +78,7 @@ pub async fn run(
     path: &Path,
     cache: Option<&Path>,
     ready_file: Option<&Path>,
-    drain: Drain,
+    mut drain: Drain,
 ) -> Result<(), AppError> {
     let config = config::load(path).map_err(AppError::config)?;
     let metrics = admin::install_metrics().map_err(AppError::internal)?;
@@ -83,7 +87,15 @@ pub async fn run(
     let agent_address = agent.local_addr().map_err(AppError::internal)?;
     let admin = admin::start(&config.admin, metrics, readiness.clone(), drain.clone()).await?;
 
-    let (gate, connectors) = gate(&config, &config.agent.auth, cache).await?;
+    let loaded = tokio::select! {
+        loaded = gate(&config, &config.agent.auth, cache) => Some(loaded?),
+        () = drain.begun() => None,
+    };
+    let Some((gate, connectors)) = loaded else {
+        tracing::info!("ended before the connectors were loaded");
+        admin.stop().await;
+        return Ok(());
+    };
     readiness.ready(Arc::clone(&gate));
     if let Some(path) = ready_file {
         announce(path, agent_address, &admin)?;

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 
+use ferrata::admin;
 use ferrata::app::{self, AppError};
 use ferrata::call::{Caller, ToolCall};
 use ferrata::config::{self, Auth, Config};
@@ -106,6 +107,15 @@ enum Command {
         #[arg(long)]
         timeout_ms: Option<u64>,
     },
+    /// Print the status of a running Ferrata, as its control socket tells it.
+    Status {
+        /// The configuration that it runs with.
+        #[arg(short, long, env = "FERRATA_CONFIG", default_value = "ferrata.yaml")]
+        config: PathBuf,
+        /// Its control socket, or address, instead of what the configuration says.
+        #[arg(long)]
+        control: Option<String>,
+    },
     /// Compile components ahead of their use, for an image or an init container.
     Compile {
         #[command(flatten)]
@@ -143,6 +153,7 @@ pub async fn execute(arguments: Arguments) -> u8 {
         Command::Call { common, identity, tool, arguments, timeout_ms } => {
             call(&common, &identity, &tool, arguments, timeout_ms).await
         }
+        Command::Status { config, control } => status(&config, control).await,
         Command::Compile { cache, components } => compile(&cache, &components),
         Command::Schema => print(&format!("{:#}", config::schema())),
     };
@@ -263,6 +274,13 @@ async fn call(
             Ok(exit::FAULT)
         }
     }
+}
+
+async fn status(config: &Path, control: Option<String>) -> Done {
+    let configured = || config::load(config).map(|config| config.admin.control).map_err(AppError::config);
+    let control = control.map_or_else(configured, |control| Ok(Some(control)))?;
+    let control = control.ok_or_else(|| AppError::config("`admin.control` is not configured"))?;
+    print(admin::ask(&control, "/status").await.map_err(AppError::internal)?.trim_end())
 }
 
 fn compile(cache: &Cache, components: &[PathBuf]) -> Done {

@@ -35,5 +35,8 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::INTERNAL);
         }
     };
-    ExitCode::from(runtime.block_on(cli::execute(arguments)))
+    let code = runtime.block_on(cli::execute(arguments));
+    // What still compiles does so for nobody.
+    runtime.shutdown_background();
+    ExitCode::from(code)
 }

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use ferrata_tests::ferrata::cli;
+use ferrata_tests::ferrata::{Ferrata, cli};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
 use ferrata_tests::{artifacts, connectors};
@@ -116,6 +116,26 @@ async fn components_can_be_compiled_ahead() {
     setup.file("broken.wasm", "not a component").unwrap();
     let refused = cli(setup.folder(), ["compile", "broken.wasm"]).await.unwrap();
     assert_eq!(refused.status.code(), Some(BAD_CONFIGURATION), "{}", err(&refused));
+}
+
+#[tokio::test]
+async fn a_running_one_is_asked_for_its_status_over_either_kind_of_control() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = probe(&upstream).await;
+    let socket = setup.folder().join("control.sock");
+    let over_a_socket = Ferrata::start(setup.with(&["admin", "control"], json!(socket))).await.unwrap();
+    let status = cli(over_a_socket.setup().folder(), ["status"]).await.unwrap();
+    let said: Value = serde_json::from_slice(&status.stdout).unwrap_or_else(|_| panic!("{}", err(&status)));
+    assert_eq!(said["connectors"]["probe"]["state"], "ready", "{said}");
+
+    let over_tcp = Ferrata::start(probe(&upstream).await).await.unwrap();
+    let address = over_tcp.status_url().replace("http://", "").replace("/status", "");
+    let status = cli(over_tcp.setup().folder(), ["status", "--control", &address]).await.unwrap();
+    assert!(out(&status).contains("probe_read"), "{}", err(&status));
+
+    over_tcp.stop().await.unwrap();
+    let nobody = cli(over_a_socket.setup().folder(), ["status", "--control", &address]).await.unwrap();
+    assert!(!nobody.status.success() && err(&nobody).contains("does not answer"), "{}", err(&nobody));
 }
 
 #[tokio::test]

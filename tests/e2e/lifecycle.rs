@@ -1,10 +1,13 @@
 //! Start, connectors that cannot be loaded, cancellation, drain.
 
-use ferrata_tests::ferrata::Ferrata;
+use std::process::Stdio;
+
+use ferrata_tests::ferrata::{self, Ferrata};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
-use ferrata_tests::{artifacts, connectors, wait};
+use ferrata_tests::{artifacts, connectors, needs, wait};
 use http::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 
 use crate::{done, fault};
@@ -99,14 +102,75 @@ async fn sigterm_lets_calls_finish_and_takes_no_new_ones() {
             async move { mcp.call("probe_read", json!({})).await.map_err(|error| error.to_string()) },
         );
     upstream.holds(1).await.unwrap();
-    ferrata.terminate().unwrap();
     let agent = ferrata.agent();
+    assert_eq!(agent.get("/v1/tools").await.unwrap().status, StatusCode::OK, "and is kept alive");
+    ferrata.terminate().unwrap();
     wait::until("the listener to close", async || agent.get("/v1/tools").await.is_err().then_some(()))
         .await
         .unwrap();
+    let (ready, alive) = (ferrata.admin().get("/readyz").await, ferrata.admin().get("/livez").await);
+    assert_eq!(ready.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(alive.unwrap().status, StatusCode::OK, "a drain is no reason to be killed");
     upstream.release();
     done(call.await.unwrap().unwrap());
     assert_eq!(ferrata.ended().await.unwrap().code(), Some(0), "{}", ferrata.log());
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_the_drain_is_cut_and_the_exit_is_still_in_order() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup.connector("probe", connector).with(&["agent", "drain"], json!("200ms"));
+    let mut ferrata = Ferrata::start(setup).await.unwrap();
+    upstream.reply(Reply::Held);
+    let mcp = ferrata.mcp();
+    let call = tokio::spawn(async move { mcp.call("probe_read", json!({})).await.is_err() });
+    upstream.holds(1).await.unwrap();
+    ferrata.terminate().unwrap();
+    // Nobody releases the upstream: only the bound ends this.
+    assert_eq!(ferrata.ended().await.unwrap().code(), Some(0), "{}", ferrata.log());
+    assert!(call.await.unwrap(), "the agent's connection ends, and is no empty answer");
+    assert!(ferrata.log().contains("connections were cut"), "{}", ferrata.log());
+    upstream.holds(0).await.unwrap();
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_start_that_still_compiles() {
+    let Some(large) = needs("the guests of tests/guests/build", artifacts::foreign_guest("python")) else {
+        return;
+    };
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::guest(&setup, &large, &upstream).unwrap();
+    let control = setup.folder().join("control.sock");
+    let setup = setup.connector("slow", connector).with(&["admin", "control"], json!(control));
+    let mut command = ferrata::command().unwrap();
+    command.env("FERRATA_CACHE_FOLDER", setup.folder().join("cache"));
+    command.arg("run").arg("--config").arg(setup.write().unwrap()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait::until("the control socket", async || control.exists().then_some(())).await.unwrap();
+    let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = tokio::time::timeout(wait::PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let log = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{log}");
+    assert!(!log.contains("connector loaded"), "it waited for the compiler: {log}");
+}
+
+#[tokio::test]
+async fn without_a_home_components_are_compiled_each_time_and_that_is_said() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup.connector("probe", connector);
+    let config = setup.write().unwrap();
+    let mut command = ferrata::command().unwrap();
+    command.env_clear().arg("check").arg("--config").arg(config);
+    let checked = command.output().await.unwrap();
+    let log = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{log}");
+    assert!(log.contains("compiled components are not kept") && log.contains("HOME"), "{log}");
 }
 
 #[tokio::test]

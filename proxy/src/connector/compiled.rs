@@ -158,9 +158,7 @@ fn read_trusted(engine: &Engine, path: &Path) -> Result<Option<Component>, Strin
 
 fn check_is_ours_alone(path: &Path) -> Result<(), String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-    // The owner of a file of this process is this process's user.
-    let own = std::fs::metadata("/proc/self").map_err(|e| format!("/proc/self cannot be read: {e}"))?.uid();
-    if meta.uid() != own {
+    if meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(format!("{} belongs to another user", path.display()));
     }
     if meta.permissions().mode() & 0o022 != 0 {
