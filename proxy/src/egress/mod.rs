@@ -3,6 +3,7 @@
 //! Owns judging, writing, sending and settling requests. What an answer *means* is the connector's to say; where secrets come from is
 //! `credential`'s.
 
+pub mod account;
 pub mod client;
 mod connect;
 pub mod exchange;

@@ -1,0 +1,496 @@
+//! The policies of one account, put together: what one exchange passes before it may be sent, and what its answer changes.
+//!
+//! Outermost first: breaker, walls or the queue before them, breaker again (it may have opened meanwhile), bulkhead; a retry pays all of
+//! it once more. Pure: it is told the time and given randomness, so that the simulator drives what the sidecar runs. Sleeping,
+//! waking and guarding what is held are the async layer's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::Priority;
+use crate::policy::breaker::{self, Breakers, Kind, Maintenance, Outcome, Pass};
+use crate::policy::bulkhead::{self, Bulkhead, Full, Place};
+use crate::policy::limit::{self, About, Charge, Limits, Lowered, Observation, WallSet, WallUsage};
+use crate::policy::queue::{self, Asking, Queue, Ticket, Wall};
+use crate::policy::retry::{self, Decision, Failure, Retry, RetryBudget};
+use crate::policy::time::{Moment, Now};
+
+/// How long after it was given up a request may still arrive: what was written to a connection is delivered although nobody waits for
+/// the answer, and is sent again by the network when it is lost once.
+pub const STRAGGLER: Duration = Duration::from_secs(1);
+
+/// Stands between operation and resource in a queue's key: neither has it in it.
+const DIVIDER: char = '\0';
+
+/// How the policies of one account are set.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub breaker: breaker::Settings,
+    pub maintenance: Vec<Maintenance>,
+    pub bulkhead: bulkhead::Settings,
+    pub retry: retry::Settings,
+    pub queue: queue::Settings,
+}
+
+/// One exchange that wants to go out.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub agent: Arc<str>,
+    /// Also the class of its breaker.
+    pub operation: Arc<str>,
+    pub resource: Option<Arc<str>>,
+    pub cost: u64,
+    pub priority: Priority,
+    pub kind: Kind,
+    pub deadline: Moment,
+    /// What it holds while it waits.
+    pub bytes: u64,
+}
+
+/// Leave to send one exchange: a charge of the walls, a pass of the breaker, a place in the bulkhead. Ends in [`Core::answered`],
+/// [`Core::abandoned`] or [`Core::never_sent`].
+#[derive(Debug)]
+#[must_use = "what is held is never given back by itself"]
+pub struct Held {
+    operation: Arc<str>,
+    charge: Charge,
+    pass: Pass,
+    place: Place,
+}
+
+/// An answer that nobody has judged yet. Ends in [`Core::judged`].
+#[derive(Debug)]
+#[must_use = "a probe that never comes back keeps everybody out"]
+pub struct Unjudged {
+    operation: Arc<str>,
+    pass: Pass,
+}
+
+/// Why an exchange is not sent. Nothing was consumed.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    Breaker(breaker::Refused),
+    /// What the wall said, and why waiting for it is no use.
+    ///
+    /// `wall` is none if it is only those who wait that stand in the way.
+    Wall {
+        wall: Option<limit::Refused>,
+        waiting: queue::Refused,
+    },
+    Bulkhead(Full),
+    /// It waited until its deadline.
+    Expired,
+    /// A retry that the budget does not bear.
+    Budget,
+}
+
+/// What becomes of an exchange that asks.
+#[derive(Debug)]
+pub enum Asked {
+    Goes(Held),
+    /// [`Core::poll`] will tell.
+    Waits(Ticket),
+    Refused(Refusal),
+}
+
+/// Whose turn has come, and how.
+pub type Woken<W> = (W, Result<Held, Refusal>);
+
+/// The policies of one account. `W` is what wakes one who waits.
+#[derive(Debug)]
+pub struct Core<W> {
+    limits: Limits,
+    queue: Queue<Waiter<W>>,
+    breakers: Breakers,
+    bulkhead: Bulkhead,
+    retry: retry::Settings,
+    budget: RetryBudget,
+    /// Charges of exchanges that were given up, by when they have surely arrived.
+    stragglers: VecDeque<(Moment, Charge)>,
+    /// Waiters that were pushed out and do not know it yet.
+    pushed_out: Vec<Waiter<W>>,
+    /// When a wall that somebody waits for opens, as far as it was told.
+    opens: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Waiter<W> {
+    wake: W,
+    kind: Kind,
+    operation: Arc<str>,
+}
+
+impl<W> Core<W> {
+    pub fn new(settings: Settings, walls: &WallSet) -> Self {
+        Self {
+            limits: Limits::new(walls),
+            queue: Queue::new(settings.queue),
+            breakers: Breakers::new(settings.breaker, settings.maintenance),
+            bulkhead: Bulkhead::new(settings.bulkhead),
+            budget: RetryBudget::new(&settings.retry.budget),
+            retry: settings.retry,
+            stragglers: VecDeque::new(),
+            pushed_out: Vec::new(),
+            opens: None,
+        }
+    }
+
+    /// Asks for leave to send. Call [`Self::poll`] afterwards if it waits: its turn may have come at once.
+    pub fn ask(&mut self, request: &Request, wake: W, now: Now) -> Asked {
+        if let Some(refused) = self.breakers.refusal(&request.operation, request.kind, now) {
+            return Asked::Refused(Refusal::Breaker(refused));
+        }
+        // Whoever waits was here before.
+        if self.queue.usage().0 > 0 {
+            return self.wait(request, None, wake, now);
+        }
+        match self.limits.try_acquire(&limit_asked(request), now) {
+            Err(wall) => self.wait(request, Some(wall), wake, now),
+            Ok(charge) => match self.admit(charge, &request.operation, request.kind, now) {
+                Ok(held) => Asked::Goes(held),
+                Err(refusal) => Asked::Refused(refusal),
+            },
+        }
+    }
+
+    /// The same for a request that is sent once more: it needs a place in the budget as well.
+    pub fn ask_again(&mut self, request: &Request, wake: W, now: Now) -> Asked {
+        if self.budget.spend(now) { self.ask(request, wake, now) } else { Asked::Refused(Refusal::Budget) }
+    }
+
+    fn wait(&mut self, request: &Request, wall: Option<limit::Refused>, wake: W, now: Now) -> Asked {
+        let asking = asking(request);
+        let ahead = self.queue.ahead(&asking);
+        let turn = self.limits.forecast(&limit_asked(request), ahead.overall, now);
+        let waiter = Waiter { wake, kind: request.kind, operation: Arc::clone(&request.operation) };
+        match self.queue.enter(asking, waiter, turn, now) {
+            Ok(entered) => {
+                self.pushed_out.extend(entered.pushed_out);
+                self.opens =
+                    earlier(self.opens, wall.map_or(Some(now.mono), |w| w.retry_at.map(|at| at.mono)));
+                Asked::Waits(entered.ticket)
+            }
+            Err((waiting, _)) => {
+                let wall = wall.or_else(|| self.binding(request, now));
+                Asked::Refused(Refusal::Wall { wall, waiting })
+            }
+        }
+    }
+
+    /// What stands in the way now, if it is a wall and not only those who wait.
+    fn binding(&mut self, request: &Request, now: Now) -> Option<limit::Refused> {
+        match self.limits.try_acquire(&limit_asked(request), now) {
+            Err(wall) => Some(wall),
+            Ok(charge) => {
+                self.limits.never_sent(charge, now);
+                None
+            }
+        }
+    }
+
+    /// What comes after the walls.
+    fn admit(&mut self, charge: Charge, operation: &Arc<str>, kind: Kind, now: Now) -> Result<Held, Refusal> {
+        let pass = match self.breakers.admit(operation, kind, now) {
+            Ok(pass) => pass,
+            Err(refused) => {
+                self.limits.never_sent(charge, now);
+                return Err(Refusal::Breaker(refused));
+            }
+        };
+        match self.bulkhead.enter(now) {
+            Ok(place) => Ok(Held { operation: Arc::clone(operation), charge, pass, place }),
+            Err(full) => {
+                self.breakers.abandon(operation, pass);
+                self.limits.never_sent(charge, now);
+                Err(Refusal::Bulkhead(full))
+            }
+        }
+    }
+
+    /// Lets those go whose turn has come, and those who have waited until their deadline. To be called when [`Self::next_wake`] has come, and after
+    /// whatever may have made room: an answer, a refund, a waiter that left.
+    pub fn poll(&mut self, now: Now) -> Vec<Woken<W>> {
+        self.settle_stragglers(now);
+        let mut woken: Vec<Woken<W>> = Vec::new();
+        let refused = |refusal: fn() -> Refusal| move |waiter: Waiter<W>| (waiter.wake, Err(refusal()));
+        let pushed_out = || Refusal::Wall { wall: None, waiting: queue::Refused::PushedOut };
+        woken.extend(std::mem::take(&mut self.pushed_out).into_iter().map(refused(pushed_out)));
+        woken.extend(self.queue.expire(now).into_iter().map(refused(|| Refusal::Expired)));
+        self.opens = None;
+        while let Some((waiter, charge)) = self.next(now) {
+            let admitted = self.admit(charge, &waiter.operation, waiter.kind, now);
+            woken.push((waiter.wake, admitted));
+        }
+        woken
+    }
+
+    fn next(&mut self, now: Now) -> Option<(Waiter<W>, Charge)> {
+        let (limits, opens, mut charged) = (&mut self.limits, &mut self.opens, None);
+        let waiter = self.queue.next(now, |asking| match limits.try_acquire(&of_waiter(asking), now) {
+            Ok(charge) => {
+                charged = Some(charge);
+                Wall::Open
+            }
+            Err(refused) => {
+                *opens = earlier(*opens, refused.retry_at.map(|at| at.mono));
+                Wall::KeyClosed
+            }
+        });
+        match (waiter, charged) {
+            (Some(waiter), Some(charge)) => Some((waiter, charge)),
+            (None, Some(charge)) => {
+                self.limits.never_sent(charge, now);
+                None
+            }
+            (_, None) => None,
+        }
+    }
+
+    /// When [`Self::poll`] has something to do next, if nothing else happens.
+    pub fn next_wake(&self) -> Option<Moment> {
+        let straggler = self.stragglers.front().map(|(arrived, _)| *arrived);
+        let opens = self.opens.filter(|_| self.queue.usage().0 > 0);
+        [straggler, self.queue.next_deadline(), opens].into_iter().flatten().min()
+    }
+
+    /// A waiter leaves: its agent went away.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        self.queue.cancel(ticket);
+    }
+
+    /// The first byte is about to go out. `again`: it is a retry, which [`Self::ask_again`] has paid for.
+    pub fn sent(&mut self, held: &mut Held, again: bool, now: Now) {
+        if !again {
+            self.budget.sent(now);
+        }
+        self.limits.sent(&mut held.charge, now);
+    }
+
+    /// The answer is there: makes room for others. What the answer means is said later, to [`Self::judged`].
+    pub fn answered(&mut self, held: Held, now: Now) -> Unjudged {
+        let Held { operation, charge, pass, place } = held;
+        self.limits.answered(charge, now);
+        self.bulkhead.leave(place, now);
+        Unjudged { operation, pass }
+    }
+
+    /// What became of a request, for the breaker: [`Outcome::Neutral`] if it says nothing about the system's health, none if nobody knows.
+    pub fn judged(&mut self, answer: Unjudged, outcome: Option<Outcome>, random: u64, now: Now) {
+        let Unjudged { operation, pass } = answer;
+        match outcome {
+            Some(outcome) => self.breakers.record(&operation, pass, outcome, random, now),
+            None => self.breakers.abandon(&operation, pass),
+        }
+    }
+
+    /// Nobody waits for the answer any more: the deadline came, the agent left, the connection broke.
+    pub fn abandoned(&mut self, held: Held, outcome: Option<Outcome>, random: u64, now: Now) {
+        let Held { operation, charge, pass, place } = held;
+        self.stragglers.push_back((now.mono + STRAGGLER, charge));
+        self.bulkhead.leave(place, now);
+        self.judged(Unjudged { operation, pass }, outcome, random, now);
+    }
+
+    /// Nothing went out. `outcome` if that was the system's doing: no connection could be made.
+    pub fn never_sent(&mut self, held: Held, outcome: Option<Outcome>, random: u64, now: Now) {
+        let Held { operation, charge, pass, place } = held;
+        self.limits.never_sent(charge, now);
+        self.bulkhead.leave(place, now);
+        self.judged(Unjudged { operation, pass }, outcome, random, now);
+    }
+
+    fn settle_stragglers(&mut self, now: Now) {
+        while self.stragglers.front().is_some_and(|(arrived, _)| *arrived <= now.mono) {
+            if let Some((_, charge)) = self.stragglers.pop_front() {
+                self.limits.answered(charge, now);
+            }
+        }
+    }
+
+    /// The system asked for a pause; see [`Limits::throttled`].
+    pub fn throttled(
+        &mut self,
+        about: About,
+        retry_after: Option<Duration>,
+        sent_at: Moment,
+        now: Now,
+    ) -> Option<Lowered> {
+        self.limits.throttled(about, retry_after, sent_at, now)
+    }
+
+    /// The system said how much is left; see [`Limits::learn`].
+    pub fn learn(&mut self, seen: &Observation, now: Now) {
+        self.limits.learn(seen, now);
+    }
+
+    /// When a request could go if nobody waited before it; none if not as things are.
+    pub fn earliest(&mut self, request: &Request, now: Now) -> Option<Moment> {
+        self.limits.forecast(&limit_asked(request), 0, now)
+    }
+
+    /// Whether a request that failed is sent again. If so, wait and [`ask_again`](Self::ask_again), or [`give_up`](Self::give_up).
+    pub fn failed(&mut self, retry: &mut Retry, failure: Failure, random: u64, now: Now) -> Decision {
+        retry.failed(failure, (&self.retry, &mut self.budget), random, now)
+    }
+
+    /// A retry that was decided is not made after all: its agent went away while it waited.
+    pub fn give_up(&mut self) {
+        self.budget.release();
+    }
+
+    /// Every wall, for people.
+    pub fn walls(&mut self, now: Now) -> Vec<WallUsage> {
+        self.limits.usage(now)
+    }
+
+    /// Every breaker by operation, for people.
+    pub fn breakers(&self) -> &Breakers {
+        &self.breakers
+    }
+
+    /// How many wait, and the bytes that they hold.
+    pub fn waiting(&self) -> (usize, u64) {
+        self.queue.usage()
+    }
+
+    /// Exchanges under way, and how many may be.
+    pub fn places(&self) -> (usize, usize) {
+        self.bulkhead.usage()
+    }
+}
+
+fn limit_asked(request: &Request) -> limit::Asked<'_> {
+    let Request { operation, resource, cost, priority, .. } = request;
+    limit::Asked { operation, resource: resource.as_deref(), cost: *cost, priority: *priority }
+}
+
+fn asking(request: &Request) -> Asking {
+    let Request { agent, operation, resource, cost, priority, deadline, bytes, .. } = request;
+    let key = match resource {
+        None => Arc::clone(operation),
+        Some(resource) => format!("{operation}{DIVIDER}{resource}").into(),
+    };
+    let (cost, priority, deadline, bytes) = (*cost, *priority, *deadline, *bytes);
+    Asking { agent: Arc::clone(agent), key, priority, deadline, cost, bytes }
+}
+
+/// What a waiter asks of the walls.
+fn of_waiter(asking: &Asking) -> limit::Asked<'_> {
+    let (operation, resource) = match asking.key.split_once(DIVIDER) {
+        Some((operation, resource)) => (operation, Some(resource)),
+        None => (&*asking.key, None),
+    };
+    limit::Asked { operation, resource, cost: asking.cost, priority: asking.priority }
+}
+
+fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+    a.into_iter().chain(b).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::limit::{Source, Wall};
+
+    fn at(ms: u64) -> Now {
+        Now { mono: Moment(ms), wall: 0 }
+    }
+
+    fn core(walls: &[&str]) -> Core<usize> {
+        let wall = |text: &&str| Wall::new(text.parse().unwrap(), Source::Operator);
+        Core::new(Settings::default(), &WallSet::new(walls.iter().map(wall)).unwrap())
+    }
+
+    fn request(deadline: u64) -> Request {
+        Request {
+            agent: "a".into(),
+            operation: "find".into(),
+            resource: None,
+            cost: 1,
+            priority: Priority::Interactive,
+            kind: Kind::Read,
+            deadline: Moment(deadline),
+            bytes: 100,
+        }
+    }
+
+    fn go(core: &mut Core<usize>, ms: u64) -> Held {
+        match core.ask(&request(1_000_000), 0, at(ms)) {
+            Asked::Goes(mut held) => {
+                core.sent(&mut held, false, at(ms));
+                held
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(core: &mut Core<usize>, held: Held, outcome: Outcome, ms: u64) {
+        let answer = core.answered(held, at(ms));
+        core.judged(answer, Some(outcome), 0, at(ms));
+    }
+
+    const WELL: Outcome = Outcome::Success { took: Duration::ZERO };
+
+    #[test]
+    fn who_waits_goes_when_the_window_has_room_again_and_not_before() {
+        let mut core = core(&["1/s"]);
+        let held = go(&mut core, 0);
+        answer(&mut core, held, WELL, 100);
+        assert!(matches!(core.ask(&request(5_000), 7, at(100)), Asked::Waits(_)));
+        assert_eq!(core.next_wake(), Some(Moment(1_101)));
+        assert!(core.poll(at(1_100)).is_empty());
+        assert!(matches!(core.poll(at(1_101))[..], [(7, Ok(_))]));
+    }
+
+    #[test]
+    fn who_cannot_make_its_deadline_is_refused_at_once_and_told_when() {
+        let mut core = core(&["1/s"]);
+        let held = go(&mut core, 0);
+        answer(&mut core, held, WELL, 0);
+        match core.ask(&request(1_001), 0, at(0)) {
+            Asked::Refused(Refusal::Wall { wall: Some(wall), waiting: queue::Refused::TooLate { turn } }) => {
+                assert_eq!(wall.retry_at.map(|at| at.mono), Some(Moment(1_001)));
+                assert_eq!(turn, Some(Moment(1_001)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(core.waiting(), (0, 0));
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_counts_until_it_has_surely_arrived() {
+        let mut core = core(&["1/s"]);
+        let held = go(&mut core, 0);
+        core.abandoned(held, None, 0, at(10));
+        assert_eq!(core.places().0, 0);
+        assert!(matches!(core.ask(&request(60_000), 7, at(10)), Asked::Waits(_)));
+        assert_eq!(core.next_wake(), Some(Moment(1_010)));
+        assert!(core.poll(at(1_010)).is_empty());
+        assert_eq!(core.next_wake(), Some(Moment(1_010 + 1_001)));
+        assert_eq!(core.poll(at(1_010 + 1_001)).len(), 1);
+    }
+
+    #[test]
+    fn a_breaker_that_opened_while_somebody_waited_takes_nothing_from_the_wall() {
+        let mut core = core(&["6/s"]);
+        let held: Vec<_> = (0..6).map(|_| go(&mut core, 0)).collect();
+        assert!(matches!(core.ask(&request(60_000), 7, at(0)), Asked::Waits(_)));
+        let answers: Vec<_> = held.into_iter().map(|held| core.answered(held, at(0))).collect();
+        for answer in answers {
+            core.judged(answer, Some(Outcome::Failure), 0, at(1_000));
+        }
+        assert!(matches!(core.poll(at(1_001))[..], [(7, Err(Refusal::Breaker(_)))]));
+        assert_eq!(core.walls(at(1_001))[0].used, 0);
+    }
+
+    #[test]
+    fn a_newcomer_does_not_overtake_who_waits() {
+        let mut core = core(&["1/s"]);
+        let held = go(&mut core, 0);
+        answer(&mut core, held, WELL, 0);
+        assert!(matches!(core.ask(&request(60_000), 1, at(0)), Asked::Waits(_)));
+        assert!(matches!(core.ask(&request(60_000), 2, at(1_001)), Asked::Waits(_)));
+        assert!(matches!(core.poll(at(1_001))[..], [(1, Ok(_))]));
+    }
+}
