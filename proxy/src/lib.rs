@@ -11,7 +11,7 @@
 //! | 5 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
 //! | 6 | [`credential`] | where secrets come from |
 //!
-//! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead.
+//! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
 //!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
 //! Calls go down that list. Every room may use the common words: [`call`], [`fault`], [`config`], [`telemetry`], [`file`].
@@ -39,4 +39,5 @@ pub mod policy;
 pub mod protocol;
 pub mod reload;
 pub mod server;
+pub mod state;
 pub mod telemetry;

@@ -122,9 +122,15 @@ struct Waiter<W> {
 }
 
 impl<W> Core<W> {
+    /// Walls that are counted here alone.
     pub fn new(settings: Settings, walls: &WallSet) -> Self {
+        Self::with_limits(settings, Limits::new(walls))
+    }
+
+    /// Walls whose count a store may keep.
+    pub fn with_limits(settings: Settings, limits: Limits) -> Self {
         Self {
-            limits: Limits::new(walls),
+            limits,
             queue: Queue::new(settings.queue),
             breakers: Breakers::new(settings.breaker, settings.maintenance),
             bulkhead: Bulkhead::new(settings.bulkhead),
@@ -134,6 +140,11 @@ impl<W> Core<W> {
             pushed_out: Vec::new(),
             opens: None,
         }
+    }
+
+    /// The walls, for the store that keeps their count. Poke the store whenever they want it; [`Self::poll`] when it has answered.
+    pub fn limits(&mut self) -> &mut Limits {
+        &mut self.limits
     }
 
     /// Asks for leave to send. Call [`Self::poll`] afterwards if it waits: its turn may have come at once.
@@ -162,7 +173,7 @@ impl<W> Core<W> {
     fn wait(&mut self, request: &Request, wall: Option<limit::Refused>, wake: W, now: Now) -> Asked {
         let asking = asking(request);
         let ahead = self.queue.ahead(&asking);
-        let turn = self.limits.forecast(&limit_asked(request), ahead.overall, now);
+        let turn = self.limits.forecast(&limit_asked(request), ahead.in_key, ahead.overall, now);
         let waiter = Waiter { wake, kind: request.kind, operation: Arc::clone(&request.operation) };
         match self.queue.enter(asking, waiter, turn, now) {
             Ok(entered) => {
@@ -326,7 +337,7 @@ impl<W> Core<W> {
 
     /// When a request could go if nobody waited before it; none if not as things are.
     pub fn earliest(&mut self, request: &Request, now: Now) -> Option<Moment> {
-        self.limits.forecast(&limit_asked(request), 0, now)
+        self.limits.forecast(&limit_asked(request), 0, 0, now)
     }
 
     /// Whether a request that failed is sent again. If so, wait and [`ask_again`](Self::ask_again), or [`give_up`](Self::give_up).

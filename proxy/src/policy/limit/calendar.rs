@@ -102,6 +102,25 @@ impl Calendar {
         self.period.map_or(now.mono, |p| self.end.max(after(now, p.end)))
     }
 
+    /// The present period's start, in milliseconds since 1970, and what arrived in it.
+    pub fn spent(&self) -> (i64, u64) {
+        (self.period.map_or(0, |p| p.start), self.done)
+    }
+
+    /// Takes up what a process before this one counted in the period that began at `start`.
+    pub fn restore(&mut self, start: i64, spent: u64, now: Now) {
+        self.advance(now);
+        // A period that is yet to come was counted by a clock that has been set back since.
+        if self.period.is_some_and(|p| start >= p.start) {
+            self.record(spent);
+        }
+    }
+
+    /// The present period, in milliseconds since 1970.
+    pub fn bounds(&self) -> Option<(i64, i64)> {
+        self.period.map(|p| (p.start, p.end))
+    }
+
     /// Whether it remembers nothing that counts.
     pub fn is_empty(&self) -> bool {
         self.used() == 0 && self.carried == 0 && self.before.is_none_or(|(_, spent)| spent == 0)

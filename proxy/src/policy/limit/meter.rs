@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::grant::{Grant, Keeping, UNWRITTEN_MS, Valid};
 use super::learn::{Learned, Outside};
 use super::pace::Pace;
 use super::quota::Kind;
@@ -23,6 +24,12 @@ pub struct Meter {
     pub would_have_refused: u64,
     /// The generation of walls that it came with: earlier charges are not in it.
     since: u32,
+    /// What a store lets us spend; none for a wall that is counted here alone.
+    pub grant: Option<Grant>,
+    /// What the upstream showed as used, for the store to hear.
+    pub seen: Option<u64>,
+    /// A restart knows nothing of what came before: closed until then.
+    opens_at: Moment,
     outside: Outside,
     pace: Option<Pace>,
 }
@@ -34,9 +41,21 @@ pub struct Stop {
     pub until: Option<Moment>,
 }
 
+/// What one call asks of every wall that it passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    pub cost: u64,
+    pub priority: Priority,
+    pub reserved_percent: u8,
+    pub valid: Valid,
+}
+
 impl Meter {
-    pub fn new(wall: Arc<Wall>, since: u32) -> Self {
+    pub fn new(wall: Arc<Wall>, since: u32, keeping: Keeping) -> Self {
         Self {
+            grant: grant(&wall, keeping),
+            seen: None,
+            opens_at: opens_at(&wall, keeping),
             since,
             window: Window::new(&wall.quota),
             pace: pace(&wall),
@@ -74,7 +93,8 @@ impl Meter {
 
     /// What counts: ours, and what the upstream shows of others'.
     pub fn used(&self, now: Now) -> u64 {
-        self.window.used().saturating_add(self.outside.amount(now.mono))
+        let ours = self.window.used().saturating_add(self.outside.amount(now.mono));
+        ours.max(self.grant.as_ref().map_or(0, |g| g.used(now.mono)))
     }
 
     pub fn enforces(&self) -> bool {
@@ -91,26 +111,56 @@ impl Meter {
         (limit - kept).max(weight.min(self.wall.quota.count))
     }
 
-    /// What stops `cost` now, if anything does.
-    pub fn stop(&self, cost: u64, priority: Priority, reserved_percent: u8, now: Now) -> Option<Stop> {
-        let weight = self.window.weight(cost);
-        let ceiling = self.ceiling(weight, priority, reserved_percent);
+    /// What stops this now, if anything does.
+    pub fn stop(&mut self, asking: &Asking, now: Now) -> Option<Stop> {
+        let weight = self.window.weight(asking.cost);
+        let ceiling = self.ceiling(weight, asking.priority, asking.reserved_percent);
         if weight > ceiling {
             return Some(Stop { reason: Reason::TooLarge, until: None });
         }
-        if self.used(now) + weight > ceiling {
-            let until = self.room_at(ceiling - weight, now);
-            let fits = self.used(now) + weight <= self.limit();
-            let reason = match self.window {
-                Window::Concurrent(_) => Reason::Concurrent,
-                _ if fits => Reason::Reserved,
-                _ => Reason::Window,
-            };
-            let paced = self.pace.as_ref().map(|p| p.free_at());
-            return Some(Stop { reason, until: until.map(|at| at.max(paced.unwrap_or(at))) });
+        let ours = self.window.used().saturating_add(self.outside.amount(now.mono));
+        if ours + weight > ceiling {
+            return Some(self.full(weight, ceiling, ours, now));
         }
-        let free = self.pace.as_ref().map(|p| p.free_at()).filter(|&free| free > now.mono)?;
+        if now.mono < self.opens_at {
+            return Some(Stop { reason: Reason::Window, until: Some(self.opens_at) });
+        }
+        if let Some(stop) = self.ungranted(weight, ceiling, asking.valid, now) {
+            return Some(stop);
+        }
+        let free = self.pace.as_ref().map(Pace::free_at).filter(|&free| free > now.mono)?;
         Some(Stop { reason: Reason::Paced, until: Some(free) })
+    }
+
+    fn full(&self, weight: u64, ceiling: u64, ours: u64, now: Now) -> Stop {
+        let reason = match self.window {
+            Window::Concurrent(_) => Reason::Concurrent,
+            _ if ours + weight <= self.limit() => Reason::Reserved,
+            _ => Reason::Window,
+        };
+        let paced = self.pace.as_ref().map(Pace::free_at);
+        let until = self.room_at(ceiling - weight, now);
+        Stop { reason, until: until.map(|at| at.max(paced.unwrap_or(at))) }
+    }
+
+    /// What stops it because the store has granted too little; the store hears of it.
+    fn ungranted(&mut self, weight: u64, ceiling: u64, valid: Valid, now: Now) -> Option<Stop> {
+        let grant = self.grant.as_mut()?;
+        let all = grant.used(now.mono);
+        if ceiling < self.learned.limit(self.wall.quota.count) && all > ceiling {
+            return Some(Stop { reason: Reason::Reserved, until: None });
+        }
+        if grant.covers(weight, valid) {
+            return None;
+        }
+        grant.miss(weight);
+        match (grant.denied_until(now.mono), &self.window) {
+            (Some(until), Window::Rolling(_) | Window::Calendar(_)) => {
+                Some(Stop { reason: Reason::Window, until: Some(until) })
+            }
+            (Some(_), Window::Concurrent(_)) => Some(Stop { reason: Reason::Concurrent, until: None }),
+            (None, _) => Some(Stop { reason: Reason::Reserving, until: None }),
+        }
     }
 
     /// When no more than `room` is used by us and others.
@@ -163,8 +213,11 @@ impl Meter {
         Some(self.pace.as_ref().map_or(free, |p| free.max(p.free_after(ahead, now.mono))))
     }
 
-    pub fn hold(&mut self, cost: u64, now: Now) {
+    pub fn hold(&mut self, cost: u64, valid: Valid, now: Now) {
         let weight = self.window.weight(cost);
+        if let Some(grant) = &mut self.grant {
+            grant.take(weight, valid);
+        }
         self.window.hold(weight);
         self.rate.add(weight, self.span_ms(), now.mono);
         if let Some(pace) = &mut self.pace {
@@ -177,14 +230,28 @@ impl Meter {
         if since < self.since {
             return;
         }
-        self.window.release(self.window.weight(cost));
+        let weight = self.window.weight(cost);
+        self.window.release(weight);
+        if let Some(grant) = &mut self.grant {
+            grant.put_back(weight);
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.put_back(cost);
+        }
     }
 
     pub fn arrived(&mut self, cost: u64, since: u32, now: Now) {
         if since < self.since {
             return;
         }
-        self.window.arrived(self.window.weight(cost), now);
+        let weight = self.window.weight(cost);
+        self.window.arrived(weight, now);
+        match (&mut self.grant, &self.window) {
+            // An answer frees the place that was granted.
+            (Some(grant), Window::Concurrent(_)) => grant.put_back(weight),
+            (Some(grant), _) => grant.arrived(weight, now.mono),
+            (None, _) => {}
+        }
     }
 
     /// Takes the upstream's word for what is used, if it is more than we know.
@@ -199,12 +266,16 @@ impl Meter {
         if let Some(used) = used {
             let others = used.saturating_sub(self.window.used());
             self.outside.see(others, resets, seen.asked_at, now.mono);
+            self.seen = self.grant.is_some().then_some(used);
         }
     }
 
     /// Whether nothing that counts would be lost with it.
     pub fn is_empty(&self, now: Now) -> bool {
-        self.window.is_empty() && self.outside.amount(now.mono) == 0 && self.learned.is_empty()
+        self.window.is_empty()
+            && self.grant.as_ref().is_none_or(Grant::is_empty)
+            && self.outside.amount(now.mono) == 0
+            && self.learned.is_empty()
     }
 }
 
@@ -212,5 +283,24 @@ fn pace(wall: &Wall) -> Option<Pace> {
     match wall.quota.kind {
         Kind::Rolling { window_ms, paced: true } => Some(Pace::new(wall.quota.count, window_ms)),
         _ => None,
+    }
+}
+
+/// A wall that is only observed asks nobody.
+fn grant(wall: &Wall, keeping: Keeping) -> Option<Grant> {
+    let kept = match keeping {
+        Keeping::Memory => false,
+        Keeping::Disk { .. } => wall.quota.span_ms().is_some_and(|span| span > UNWRITTEN_MS),
+        Keeping::Shared => true,
+    };
+    (kept && wall.mode == Mode::Enforce).then(Grant::default)
+}
+
+fn opens_at(wall: &Wall, keeping: Keeping) -> Moment {
+    match (keeping, wall.quota.span_ms()) {
+        (Keeping::Disk { since }, Some(span)) if span <= UNWRITTEN_MS => {
+            Moment(since.0.saturating_add(span + 1))
+        }
+        _ => Moment(0),
     }
 }

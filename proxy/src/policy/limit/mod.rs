@@ -14,6 +14,8 @@
 //! [`Limits`] per account behind one lock.
 
 mod calendar;
+mod grant;
+mod kept;
 mod learn;
 mod meter;
 mod pace;
@@ -30,10 +32,13 @@ mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grant::Valid;
+pub use grant::{Keeping, Moved, UNWRITTEN_MS};
+pub use kept::{Answer, Ask, EMERGENCY_MS, LEASE_MS, Reservation, Span, WallKey, Written};
 pub use learn::MAX_CLOSED;
-use meter::Stop;
+use meter::{Asking, Stop};
 pub use scopes::MAX_RESOURCES;
-use scopes::{Passed, Scopes};
+use scopes::{Passed, Scopes, UPSTREAM};
 pub use usage::WallUsage;
 pub use walls::{Source, Wall, WallSet};
 
@@ -77,6 +82,8 @@ pub enum Reason {
     Concurrent,
     /// It comes too soon after the last.
     Paced,
+    /// The store that keeps the count is being asked for more: try again when it has answered.
+    Reserving,
     /// The system asked for a pause.
     Throttled,
     /// It costs more than the wall ever lets through.
@@ -145,12 +152,40 @@ pub struct Limits {
     scopes: Scopes,
     reserved_percent: u8,
     throttles: Mode,
+    keeping: Keeping,
+    /// When the shared store last answered something that was asked then; when it was last asked; whether it is away.
+    heard_at: Option<Moment>,
+    exchanged_at: Moment,
+    store_away: bool,
 }
 
 impl Limits {
+    /// Walls that are counted here alone.
     pub fn new(walls: &WallSet) -> Self {
-        let (reserved_percent, throttles) = (walls.reserved_percent.min(100), walls.throttles);
-        Self { scopes: Scopes::new(walls.iter()), reserved_percent, throttles }
+        Self::kept(walls, Keeping::Memory)
+    }
+
+    /// Walls whose count a store keeps.
+    pub fn kept(walls: &WallSet, keeping: Keeping) -> Self {
+        Self {
+            scopes: Scopes::new(walls.iter(), keeping),
+            reserved_percent: walls.reserved_percent.min(100),
+            throttles: walls.throttles,
+            keeping,
+            heard_at: None,
+            exchanged_at: Moment(0),
+            store_away: false,
+        }
+    }
+
+    /// What may be spent of what a store granted.
+    fn valid(&self, now: Now) -> Valid {
+        if self.keeping != Keeping::Shared {
+            return Valid { leased: true, emergency: false };
+        }
+        let since = self.heard_at.map(|at| now.mono.0.saturating_sub(at.0));
+        let within = |ms| since.is_some_and(|since| since < ms);
+        Valid { leased: within(LEASE_MS), emergency: self.store_away && within(LEASE_MS + EMERGENCY_MS) }
     }
 
     /// Other walls from now on; nothing that was counted for one that stays, or changes only its number, is forgotten.
@@ -176,21 +211,26 @@ impl Limits {
     /// What lets it pass last.
     fn binding(&mut self, passed: &Passed, asked: &Asked, now: Now) -> Option<Refused> {
         let mut binding: Option<(Stop, Found)> = None;
+        let (priority, reserved_percent) = (asked.priority, self.reserved_percent);
+        let asking = Asking { cost: asked.cost, priority, reserved_percent, valid: self.valid(now) };
         for scope in passed.iter() {
             let Some(at) = self.scopes.get_mut(scope) else { continue };
             if let Some(until) = at.gate.closed_until(now.mono).filter(|_| self.throttles == Mode::Enforce) {
                 later(&mut binding, Stop { reason: Reason::Throttled, until: Some(until) }, (scope, None));
             }
             for (index, meter) in at.meters.iter_mut().enumerate() {
-                let stop = meter.stop(asked.cost, asked.priority, self.reserved_percent, now);
-                match stop {
+                match meter.stop(&asking, now) {
                     Some(stop) if meter.enforces() => later(&mut binding, stop, (scope, Some(index))),
                     Some(_) => meter.would_have_refused += 1,
                     None => {}
                 }
             }
         }
-        binding.map(|(stop, found)| self.refused(stop, found, now))
+        let (stop, found) = binding?;
+        for scope in passed.iter() {
+            self.scopes.touched(scope);
+        }
+        Some(self.refused(stop, found, now))
     }
 
     fn refused(&self, stop: Stop, (scope, meter): Found, now: Now) -> Refused {
@@ -205,20 +245,24 @@ impl Limits {
     }
 
     fn take(&mut self, passed: Passed, asked: &Asked, now: Now) -> Charge {
-        for scope in passed.iter() {
-            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+        let valid = self.valid(now);
+        for index in passed.iter() {
+            let Some(scope) = self.scopes.get_mut(index) else { continue };
             for meter in &mut scope.meters {
-                meter.hold(asked.cost, now);
+                meter.hold(asked.cost, valid, now);
             }
+            self.scopes.touched(index);
         }
         Charge { passed, generation: self.scopes.generation, cost: asked.cost, sent: false }
     }
 
-    /// When this could pass if `ahead` passes before it and every answer comes at once. None: never, or not as things are.
-    pub fn forecast(&mut self, asked: &Asked, ahead: u64, now: Now) -> Option<Moment> {
+    /// When this could pass if what is ahead passes before it and every answer comes at once: cost `in_key` against the walls of its operation
+    /// and resource, `overall` against those of the upstream. None: never, or not as things are.
+    pub fn forecast(&mut self, asked: &Asked, in_key: u64, overall: u64, now: Now) -> Option<Moment> {
         let mut at = now.mono;
-        for scope in self.scopes.known(asked.operation, asked.resource).iter() {
-            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+        for index in self.scopes.known(asked.operation, asked.resource).iter() {
+            let ahead = if index == UPSTREAM { overall } else { in_key };
+            let Some(scope) = self.scopes.get_mut(index) else { continue };
             scope.advance(now);
             if self.throttles == Mode::Enforce {
                 at = at.max(scope.gate.closed_until(now.mono).unwrap_or(at));
@@ -237,12 +281,13 @@ impl Limits {
 
     /// The answer is there, or nobody waits for it any more.
     pub fn answered(&mut self, charge: Charge, now: Now) {
-        for scope in charge.passed.iter() {
-            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+        for index in charge.passed.iter() {
+            let Some(scope) = self.scopes.get_mut(index) else { continue };
             scope.advance(now);
             for meter in &mut scope.meters {
                 meter.arrived(charge.cost, charge.generation, now);
             }
+            self.scopes.touched(index);
         }
     }
 

@@ -25,6 +25,11 @@ impl Pace {
         Moment(from.saturating_add(ahead.saturating_mul(self.every_us)) / 1_000)
     }
 
+    /// Takes back a place that was not used.
+    pub fn put_back(&mut self, cost: u64) {
+        self.next_us = self.next_us.saturating_sub(cost.saturating_mul(self.every_us));
+    }
+
     pub fn take(&mut self, cost: u64, now: Moment) {
         let from = self.next_us.max(now.0.saturating_mul(1_000));
         self.next_us = from.saturating_add(cost.saturating_mul(self.every_us));

@@ -66,6 +66,23 @@ impl Quota {
         }
     }
 
+    /// What it counts over, without the count: `24h`, `day Europe/Berlin`, `concurrent`.
+    pub fn span_name(&self) -> String {
+        match &self.kind {
+            Kind::Concurrent => "concurrent".to_owned(),
+            Kind::Calendar { every: Every::Day, zone } => format!("day {}", zone.name),
+            Kind::Calendar { every: Every::Month, zone } => format!("month {}", zone.name),
+            Kind::Rolling { window_ms, .. } => {
+                let units = [(HOUR, "h"), (MINUTE, "min"), (SECOND, "s")];
+                let (ms, unit) = units.into_iter().find(|(ms, _)| window_ms % ms == 0).unwrap_or((1, "ms"));
+                match window_ms / ms {
+                    1 => unit.to_owned(),
+                    n => format!("{n}{unit}"),
+                }
+            }
+        }
+    }
+
     /// The nominal span in milliseconds; none for [`Kind::Concurrent`].
     pub fn span_ms(&self) -> Option<u64> {
         match &self.kind {
@@ -164,20 +181,11 @@ fn named_zone(name: &str) -> Result<Zone, String> {
 /// The same quota is always written the same way: it is a wall's name.
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.count;
+        let (count, span) = (self.count, self.span_name());
         match &self.kind {
-            Kind::Concurrent => write!(f, "{count} concurrent"),
-            Kind::Calendar { every: Every::Day, zone } => write!(f, "{count}/day {}", zone.name),
-            Kind::Calendar { every: Every::Month, zone } => write!(f, "{count}/month {}", zone.name),
-            Kind::Rolling { window_ms, paced } => {
-                let units = [(HOUR, "h"), (MINUTE, "min"), (SECOND, "s")];
-                let (ms, unit) = units.into_iter().find(|(ms, _)| window_ms % ms == 0).unwrap_or((1, "ms"));
-                let paced = if *paced { " paced" } else { "" };
-                match window_ms / ms {
-                    1 => write!(f, "{count}/{unit}{paced}"),
-                    n => write!(f, "{count}/{n}{unit}{paced}"),
-                }
-            }
+            Kind::Concurrent => write!(f, "{count} {span}"),
+            Kind::Rolling { paced: true, .. } => write!(f, "{count}/{span} paced"),
+            Kind::Rolling { .. } | Kind::Calendar { .. } => write!(f, "{count}/{span}"),
         }
     }
 }

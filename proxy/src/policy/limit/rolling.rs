@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::kept::Span;
 use crate::policy::time::Moment;
 
 /// Most entries that are kept apart, and the largest limit that is counted to the millisecond: 64 KiB for one window.
@@ -14,10 +15,11 @@ pub const MAX_ENTRIES: usize = 4_096;
 /// Buckets of a window with a larger limit: 5 minutes of a day. A bucket counts until the last arrival in it could have left the window.
 const BUCKETS: u64 = 288;
 
-/// Arrivals until `last`, together.
+/// Arrivals that leave the window together.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    last: u64,
+    /// The first moment at which they no longer count. One millisecond more than the window: they may have come at the end of theirs.
+    free_at: u64,
     cost: u64,
 }
 
@@ -46,15 +48,10 @@ impl Rolling {
 
     /// Forgets what left the window.
     pub fn advance(&mut self, now: Moment) {
-        while let Some(first) = self.entries.front().filter(|e| self.free_at(e) <= now.0) {
+        while let Some(first) = self.entries.front().filter(|e| e.free_at <= now.0) {
             self.done -= first.cost;
             self.entries.pop_front();
         }
-    }
-
-    /// The first moment at which an entry no longer counts. One millisecond more than the window: `last` may be the end of its millisecond.
-    fn free_at(&self, entry: &Entry) -> u64 {
-        entry.last.saturating_add(self.window).saturating_add(1)
     }
 
     /// What counts now.
@@ -83,16 +80,20 @@ impl Rolling {
 
     /// Counts arrivals that nobody held.
     pub fn record(&mut self, cost: u64, now: Moment) {
-        let last = self.last_of(now);
+        let free_at = self.counts_until(now).0;
+        self.push(free_at, cost);
+    }
+
+    fn push(&mut self, free_at: u64, cost: u64) {
         self.done = self.done.saturating_add(cost);
         let full = self.entries.len() >= MAX_ENTRIES;
         match self.entries.back_mut() {
             // The later time is the safe one: a limit that was passed (observed, or lowered) must not cost memory.
-            Some(back) if full || back.last >= last => {
-                back.last = back.last.max(last);
+            Some(back) if full || back.free_at >= free_at => {
+                back.free_at = back.free_at.max(free_at);
                 back.cost = back.cost.saturating_add(cost);
             }
-            _ => self.entries.push_back(Entry { last, cost }),
+            _ => self.entries.push_back(Entry { free_at, cost }),
         }
     }
 
@@ -105,7 +106,7 @@ impl Rolling {
         for entry in &self.entries {
             used -= entry.cost;
             if used <= room {
-                return Moment(self.free_at(entry)).max(now);
+                return Moment(entry.free_at).max(now);
             }
         }
         self.counts_until(now)
@@ -113,17 +114,27 @@ impl Rolling {
 
     /// Until when something that arrives now counts.
     pub fn counts_until(&self, now: Moment) -> Moment {
-        Moment(self.free_at(&Entry { last: self.last_of(now), cost: 0 }))
-    }
-
-    /// The end of the bucket, or millisecond, that `now` is in.
-    fn last_of(&self, now: Moment) -> u64 {
-        (now.0 / self.grain).saturating_add(1).saturating_mul(self.grain) - 1
+        let end = (now.0 / self.grain).saturating_add(1).saturating_mul(self.grain);
+        Moment(end.saturating_add(self.window))
     }
 
     /// What leaves the window, and when.
     pub fn steps(&self) -> impl Iterator<Item = (Moment, u64)> + '_ {
-        self.entries.iter().map(|e| (Moment(self.free_at(e)), e.cost))
+        self.entries.iter().map(|e| (Moment(e.free_at), e.cost))
+    }
+
+    /// Takes up what was counted by a process before this one.
+    pub fn restore(&mut self, steps: impl IntoIterator<Item = (Moment, u64)>, now: Moment) {
+        let latest = self.counts_until(now).0;
+        for (free_at, cost) in steps {
+            self.push(free_at.0.min(latest), cost);
+        }
+        self.advance(now);
+    }
+
+    /// How others would count it.
+    pub fn span(&self) -> Span {
+        Span::Rolling { window: self.window, grain: self.grain }
     }
 
     /// Whether nothing is remembered.

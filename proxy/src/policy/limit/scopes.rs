@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::grant::Keeping;
 use super::learn::Gate;
 use super::meter::Meter;
 use super::walls::Wall;
@@ -20,11 +21,16 @@ const MAX_RESOURCE_BYTES: usize = 256;
 /// Most operations that a throttle may name beyond those that have walls: a manifest has no more.
 const MAX_OPERATIONS: usize = 1_024;
 
+/// The scope that every call passes.
+pub const UPSTREAM: u32 = 0;
+
 /// Walls that are passed together.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     pub gate: Gate,
     pub meters: Vec<Meter>,
+    /// Whether it is among those of which a store should hear.
+    due: bool,
     /// Whose it is, if it is a resource's.
     pub resource: Option<Arc<str>>,
 }
@@ -42,7 +48,7 @@ impl Scope {
     }
 
     /// Puts other walls here; those of the same kind go on counting.
-    fn replace(&mut self, walls: &[Arc<Wall>], since: u32) {
+    fn replace(&mut self, walls: &[Arc<Wall>], since: u32, keeping: Keeping) {
         let mut old = std::mem::take(&mut self.meters);
         for wall in walls {
             let same =
@@ -51,7 +57,7 @@ impl Scope {
                 meter.replace(Arc::clone(wall));
                 meter
             });
-            self.meters.push(meter.unwrap_or_else(|| Meter::new(Arc::clone(wall), since)));
+            self.meters.push(meter.unwrap_or_else(|| Meter::new(Arc::clone(wall), since, keeping)));
         }
     }
 }
@@ -82,6 +88,11 @@ pub struct Scopes {
     operations: HashMap<Arc<str>, Place>,
     /// Counts the replacements of the walls.
     pub generation: u32,
+    keeping: Keeping,
+    /// Scopes of which a store should hear.
+    due: Vec<u32>,
+    /// Whether it should hear now.
+    urgent: bool,
 }
 
 /// The scopes that one call passes: of upstream and operation, each with and without its resource.
@@ -109,8 +120,8 @@ impl Passed {
 pub struct Full;
 
 impl Scopes {
-    pub fn new<'a>(walls: impl Iterator<Item = &'a Arc<Wall>>) -> Self {
-        let mut scopes = Self { all: vec![Scope::default()], ..Self::default() };
+    pub fn new<'a>(walls: impl Iterator<Item = &'a Arc<Wall>>, keeping: Keeping) -> Self {
+        let mut scopes = Self { all: vec![Scope::default()], keeping, ..Self::default() };
         scopes.replace(walls);
         scopes
     }
@@ -133,10 +144,13 @@ impl Scopes {
                 place.resources.values().map(|s| (s, &per_resource)).chain([(&place.scope, &own)])
             {
                 if let Some(scope) = self.all.get_mut(scope as usize) {
-                    scope.replace(walls, self.generation);
+                    scope.replace(walls, self.generation, self.keeping);
                 }
             }
             place.per_resource = per_resource;
+        }
+        for scope in 0..self.all.len() {
+            self.touched(u32::try_from(scope).unwrap_or(u32::MAX));
         }
     }
 
@@ -148,6 +162,53 @@ impl Scopes {
         self.all.get_mut(scope as usize)
     }
 
+    /// Lets the store hear of a scope, if it has anything to do with one.
+    pub fn set_due(&mut self, scope: u32) {
+        if let Some(found) = self.all.get_mut(scope as usize)
+            && !found.due
+            && found.meters.iter().any(|m| m.grant.is_some())
+        {
+            found.due = true;
+            self.due.push(scope);
+        }
+    }
+
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Whether somebody waits for the store, or soon will.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Lets the store hear of what happened to a scope, if it need know.
+    pub fn touched(&mut self, index: u32) {
+        let Some(scope) = self.all.get(index as usize) else { return };
+        let mut grants = scope.meters.iter().filter_map(|m| Some((m.grant.as_ref()?, m.wall.quota.count)));
+        let urgent = match self.keeping {
+            Keeping::Memory => return,
+            Keeping::Disk { .. } => grants.any(|(grant, limit)| grant.is_low(limit)),
+            Keeping::Shared => grants.any(|(grant, _)| grant.is_missed()),
+        };
+        self.urgent |= urgent;
+        if urgent || self.keeping == Keeping::Shared {
+            self.set_due(index);
+        }
+    }
+
+    /// Takes the scopes of which a store should hear.
+    pub fn take_due(&mut self) -> Vec<u32> {
+        self.urgent = false;
+        let due = std::mem::take(&mut self.due);
+        for &scope in &due {
+            if let Some(scope) = self.all.get_mut(scope as usize) {
+                scope.due = false;
+            }
+        }
+        due
+    }
+
     /// Every scope that is in use.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Scope> {
         self.all.iter_mut()
@@ -156,7 +217,12 @@ impl Scopes {
     /// The scopes that a call passes; remembers its resource if it has walls.
     pub fn passed(&mut self, operation: &str, resource: Option<&str>, now: Now) -> Result<Passed, Full> {
         let mut passed = Passed::default();
-        let mut memory = Memory { all: &mut self.all, free: &mut self.free, generation: self.generation };
+        let mut memory = Memory {
+            all: &mut self.all,
+            free: &mut self.free,
+            generation: self.generation,
+            keeping: self.keeping,
+        };
         for place in [Some(&mut self.upstream), self.operations.get_mut(operation)] {
             let Some(place) = place else { continue };
             passed.push(place.scope);
@@ -193,7 +259,12 @@ impl Scopes {
             Some(name) => place_of(&mut self.operations, &mut self.all, &mut self.free, name),
         };
         let Some(resource) = resource else { return place.scope };
-        let mut memory = Memory { all: &mut self.all, free: &mut self.free, generation: self.generation };
+        let mut memory = Memory {
+            all: &mut self.all,
+            free: &mut self.free,
+            generation: self.generation,
+            keeping: self.keeping,
+        };
         memory.resource(place, resource, now).unwrap_or(place.scope)
     }
 }
@@ -205,7 +276,7 @@ fn place_of<'a>(
     operation: &str,
 ) -> &'a mut Place {
     operations.entry(operation.into()).or_insert_with(|| {
-        let scope = Memory { all, free, generation: 0 }.add(&[], None);
+        let scope = Memory { all, free, generation: 0, keeping: Keeping::Memory }.add(&[], None);
         Place { scope, ..Place::default() }
     })
 }
@@ -219,6 +290,7 @@ struct Memory<'a> {
     all: &'a mut Vec<Scope>,
     free: &'a mut Vec<u32>,
     generation: u32,
+    keeping: Keeping,
 }
 
 impl Memory<'_> {
@@ -255,8 +327,9 @@ impl Memory<'_> {
     }
 
     fn add(&mut self, walls: &[Arc<Wall>], resource: Option<Arc<str>>) -> u32 {
-        let meters = walls.iter().map(|wall| Meter::new(Arc::clone(wall), self.generation)).collect();
-        let new = Scope { gate: Gate::default(), meters, resource };
+        let meters =
+            walls.iter().map(|wall| Meter::new(Arc::clone(wall), self.generation, self.keeping)).collect();
+        let new = Scope { meters, resource, ..Scope::default() };
         match self.free.pop().and_then(|index| Some((index, self.all.get_mut(index as usize)?))) {
             Some((index, place)) => {
                 *place = new;

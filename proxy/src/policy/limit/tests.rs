@@ -343,7 +343,7 @@ fn what_is_larger_than_the_wall_is_never_admitted_and_says_so() {
     let mut limits = limits(&["20/min"]);
     let refused = refuse(&mut limits, 21, 0);
     assert_eq!((refused.reason, refused.retry_at), (Reason::TooLarge, None));
-    assert_eq!(limits.forecast(&ask(21), 0, at(0)), None);
+    assert_eq!(limits.forecast(&ask(21), 0, 0, at(0)), None);
     let batch = Asked { priority: Priority::Background, ..ask(18) };
     assert!(limits.try_acquire(&batch, at(0)).is_ok(), "larger than a batch's part, and the wall is empty");
 }
@@ -385,11 +385,11 @@ fn a_new_configuration_forgets_nothing() {
 #[test]
 fn the_forecast_counts_those_ahead() {
     let mut limits = limits(&["10/min"]);
-    assert_eq!(limits.forecast(&ask(1), 9, at(0)), Some(Moment(0)));
+    assert_eq!(limits.forecast(&ask(1), 0, 9, at(0)), Some(Moment(0)));
     spend(&mut limits, 10, 5_000);
-    assert_eq!(limits.forecast(&ask(1), 0, at(5_000)), Some(Moment(65_001)));
-    assert_eq!(limits.forecast(&ask(1), 9, at(5_000)), Some(Moment(65_001)));
-    assert_eq!(limits.forecast(&ask(1), 10, at(5_000)), Some(Moment(125_001)));
+    assert_eq!(limits.forecast(&ask(1), 0, 0, at(5_000)), Some(Moment(65_001)));
+    assert_eq!(limits.forecast(&ask(1), 0, 9, at(5_000)), Some(Moment(65_001)));
+    assert_eq!(limits.forecast(&ask(1), 0, 10, at(5_000)), Some(Moment(125_001)));
 }
 
 #[test]

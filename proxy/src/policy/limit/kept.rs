@@ -1,0 +1,240 @@
+//! What stores are told and tell: which walls, what is written down of them, what is asked for. The stores are in `state`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Limits;
+use super::grant::Moved;
+use super::meter::Meter;
+use super::window::Window;
+use crate::policy::time::{Moment, Now};
+
+/// How long granted pieces may be spent after the store was last heard, in milliseconds: longer than a store takes to fail over.
+pub const LEASE_MS: u64 = 10_000;
+
+/// How long the share for emergencies may be spent after that.
+pub const EMERGENCY_MS: u64 = 600_000;
+
+/// A wall, whatever its number: an operator who changes the number keeps the count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WallKey {
+    pub operation: Option<Arc<str>>,
+    pub resource: Option<Arc<str>>,
+    /// What it counts over, such as `24h` or `day Europe/Berlin`.
+    pub span: Arc<str>,
+}
+
+/// What is written down of one wall: enough to count on after the process died at any time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    pub key: WallKey,
+    /// In how many milliseconds which cost no longer counts.
+    pub steps: Vec<(u64, u64)>,
+    /// For a calendar window: the period's start in milliseconds since 1970, and what was spent in it.
+    pub period: (i64, u64),
+    /// What may have been spent since: under way, or granted.
+    pub open: u64,
+}
+
+/// Something to be written, and what it grants then.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    pub written: Written,
+    scope: u32,
+    more: u64,
+}
+
+/// What is asked of a store that others share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub key: WallKey,
+    pub span: Span,
+    pub limit: u64,
+    /// How long ago the last of it arrived, in milliseconds.
+    pub age_ms: u64,
+    pub moved: Moved,
+    /// What the upstream itself showed as used, if that is more than we know.
+    pub seen: Option<u64>,
+    scope: u32,
+}
+
+/// How a shared store counts a wall. In milliseconds; a period since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    Rolling { window: u64, grain: u64 },
+    Calendar { start: i64, end: i64 },
+    Concurrent,
+}
+
+/// What a shared store answers for one wall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub granted: u64,
+    pub emergency: u64,
+    /// Spent and held by all.
+    pub used: u64,
+    /// When there may be something again, if nothing was granted.
+    pub retry_in_ms: Option<u64>,
+}
+
+impl Limits {
+    /// Whether somebody waits for the store, or soon will. Ask after every call of the others, and let the store know.
+    pub fn wants_store(&self) -> bool {
+        self.scopes.is_urgent()
+    }
+
+    /// What must be on disk before more is spent. Each is to be confirmed by [`written`](Self::written), or tried again.
+    pub fn to_write(&mut self, now: Now) -> Vec<Reservation> {
+        let mut found = Vec::new();
+        for index in self.scopes.take_due() {
+            let Some(scope) = self.scopes.get_mut(index) else { continue };
+            scope.advance(now);
+            for meter in &scope.meters {
+                let Some(grant) = meter.grant.as_ref().filter(|g| g.is_low(meter.wall.quota.count)) else {
+                    continue;
+                };
+                let spendable = grant.to_write(meter.wall.quota.count);
+                let open = meter.window.held() + spendable;
+                let written = write(meter, scope.resource.clone(), open, now);
+                found.push(Reservation { written, scope: index, more: spendable - grant.spendable() });
+            }
+        }
+        found
+    }
+
+    /// It is on disk: what it grants may be spent.
+    pub fn written(&mut self, reservation: &Reservation) {
+        if let Some(meter) = self.meter(reservation.scope, &reservation.written.key)
+            && let Some(grant) = &mut meter.grant
+        {
+            grant.written(reservation.more);
+        }
+    }
+
+    /// It could not be written: it will be among the next to be.
+    pub fn not_written(&mut self, reservation: &Reservation) {
+        self.scopes.touched(reservation.scope);
+    }
+
+    /// Everything, for a process that ends in order: nothing is granted any more.
+    pub fn last_words(&mut self, now: Now) -> Vec<Written> {
+        let mut found = Vec::new();
+        for scope in self.scopes.iter_mut() {
+            scope.advance(now);
+            let resource = scope.resource.clone();
+            for meter in scope.meters.iter_mut().filter(|m| m.grant.is_some()) {
+                found.push(write(meter, resource.clone(), meter.window.held(), now));
+                meter.grant = meter.grant.take().map(|_| Default::default());
+            }
+        }
+        found
+    }
+
+    /// Takes up what a process before this one wrote `elapsed_ms` ago. What was open then counts as spent now.
+    pub fn restore(&mut self, written: &Written, elapsed_ms: u64, now: Now) {
+        let key = &written.key;
+        let scope = self.scopes.named(key.operation.as_deref(), key.resource.as_deref(), now);
+        let Some(meter) = self.meter(scope, key) else { return };
+        match &mut meter.window {
+            Window::Rolling(rolling) => {
+                let left = |&(in_ms, cost): &(u64, u64)| Some((in_ms.checked_sub(elapsed_ms)?, cost));
+                let steps = written.steps.iter().filter_map(left);
+                rolling
+                    .restore(steps.map(|(ms, cost)| (Moment(now.mono.0.saturating_add(ms)), cost)), now.mono);
+                rolling.record(written.open, now.mono);
+            }
+            Window::Calendar(calendar) => {
+                calendar.restore(written.period.0, written.period.1, now);
+                calendar.record(written.open);
+            }
+            Window::Concurrent(_) => {}
+        }
+    }
+
+    fn meter(&mut self, scope: u32, key: &WallKey) -> Option<&mut Meter> {
+        let scope = self.scopes.get_mut(scope).filter(|s| s.resource == key.resource)?;
+        let same =
+            |m: &&mut Meter| m.wall.operation == key.operation && m.wall.quota.span_name() == *key.span;
+        scope.meters.iter_mut().filter(|m| m.grant.is_some()).find(same)
+    }
+
+    /// What the shared store should hear now. Until [`exchanged`](Self::exchanged) tells its answer, no other exchange may begin: an
+    /// exchange that got none is repeated as it is.
+    pub fn exchange(&mut self, now: Now) -> Vec<Ask> {
+        let elapsed = now.mono.0.saturating_sub(self.exchanged_at.0);
+        self.exchanged_at = now.mono;
+        let mut asks = Vec::new();
+        for index in self.scopes.take_due() {
+            let Some(scope) = self.scopes.get_mut(index) else { continue };
+            scope.advance(now);
+            let resource = scope.resource.clone();
+            for meter in &mut scope.meters {
+                asks.extend(ask(meter, resource.clone(), index, elapsed, now));
+            }
+        }
+        asks
+    }
+
+    /// What the store answered to an exchange that began at `asked_at`: what it granted may be spent for a lease's time from then.
+    pub fn exchanged(&mut self, asks: &[Ask], answers: &[Answer], asked_at: Moment, now: Now) {
+        self.heard_at = Some(self.heard_at.unwrap_or(asked_at).max(asked_at));
+        self.store_away = false;
+        for (ask, answer) in asks.iter().zip(answers) {
+            let Some(meter) = self.meter(ask.scope, &ask.key) else { continue };
+            let span = meter.wall.quota.span_ms().unwrap_or_default();
+            if let Some(grant) = &mut meter.grant {
+                grant.exchanged(answer, span, asked_at, now.mono);
+            }
+            // What is not spent is to be given back, what was refused is to be asked for again.
+            self.scopes.touched(ask.scope);
+        }
+    }
+
+    /// The store does not answer: from now on the share for emergencies may be spent.
+    pub fn store_is_away(&mut self) {
+        self.store_away = true;
+    }
+
+    /// The first moment at which the store should hear of what is due at the latest, if anything is.
+    pub fn exchange_at(&self) -> Option<Moment> {
+        self.scopes.has_due().then(|| Moment(self.exchanged_at.0.saturating_add(EXCHANGE_MS)))
+    }
+}
+
+/// Longest time between two exchanges while anything is granted, in milliseconds: one second of demand is what is leased.
+const EXCHANGE_MS: u64 = 1_000;
+
+fn write(meter: &Meter, resource: Option<Arc<str>>, open: u64, now: Now) -> Written {
+    let (steps, period) = match &meter.window {
+        Window::Rolling(rolling) => {
+            let step = |(at, cost): (Moment, u64)| (at.0.saturating_sub(now.mono.0), cost);
+            (rolling.steps().map(step).collect(), (0, 0))
+        }
+        Window::Calendar(calendar) => (Vec::new(), calendar.spent()),
+        Window::Concurrent(_) => (Vec::new(), (0, 0)),
+    };
+    Written { key: key(meter, resource), steps, period, open }
+}
+
+fn key(meter: &Meter, resource: Option<Arc<str>>) -> WallKey {
+    WallKey { operation: meter.wall.operation.clone(), resource, span: meter.wall.quota.span_name().into() }
+}
+
+fn ask(meter: &mut Meter, resource: Option<Arc<str>>, scope: u32, elapsed_ms: u64, now: Now) -> Option<Ask> {
+    let key = key(meter, resource);
+    let span = match &meter.window {
+        Window::Rolling(rolling) => rolling.span(),
+        Window::Calendar(calendar) => {
+            let (start, end) = calendar.bounds()?;
+            Span::Calendar { start, end }
+        }
+        Window::Concurrent(_) => Span::Concurrent,
+    };
+    let (limit, held) = (meter.limit(), meter.window.held());
+    let seen = meter.seen.take();
+    let grant = meter.grant.as_mut().filter(|g| g.is_due() || seen.is_some())?;
+    let moved = grant.exchange(held, elapsed_ms, now.mono);
+    let age_ms = now.mono.0.saturating_sub(moved.arrived_at.0);
+    Some(Ask { key, span, limit, age_ms, moved, seen, scope })
+}

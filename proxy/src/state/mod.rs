@@ -1,0 +1,116 @@
+//! Where the counts of walls are kept beyond this process: nowhere, on disk, or in a store that all sidecars share.
+//!
+//! A store never decides about a call: [`Limits`] decides, with what a store granted ahead. So a call waits for a store only when
+//! demand outruns the grants. One task per account ([`Store::keep`]) moves what [`Limits`] has for the store, and back.
+
+pub mod disk;
+#[cfg(all(test, unix))]
+mod kill;
+mod stamp;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::policy::limit::{Keeping, Limits, Reservation};
+use crate::policy::time::Now;
+use disk::Disk;
+
+/// Time between two attempts to write to a disk that fails.
+const DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// Where the limits of one account live while they decide.
+pub trait Home: Send + Sync + 'static {
+    /// Works on them under their lock, once.
+    fn with(&self, work: &mut dyn FnMut(&mut Limits, Now));
+    /// Lets those who were refused as [`Reserving`](crate::policy::limit::Reason::Reserving) ask again.
+    fn wake(&self);
+}
+
+/// Where counts are kept.
+#[derive(Clone)]
+pub enum Store {
+    Memory,
+    Disk(Disk),
+}
+
+impl Store {
+    /// How limits must be made whose counts are kept here.
+    pub fn keeping(&self, now: Now) -> Keeping {
+        match self {
+            Self::Memory => Keeping::Memory,
+            Self::Disk(_) => Keeping::Disk { since: now.mono },
+        }
+    }
+
+    /// Takes up what a process before this one counted for `account`. The error is a sentence for the operator.
+    pub fn restore(&self, account: &str, limits: &mut Limits, now: Now) -> Result<(), String> {
+        match self {
+            Self::Memory => Ok(()),
+            Self::Disk(disk) => disk.restore(account, limits, now),
+        }
+    }
+
+    /// Moves counts between an account's limits and the store for as long as it is polled. `poke` it whenever
+    /// [`Limits::wants_store`].
+    pub async fn keep(self, account: Arc<str>, home: Arc<dyn Home>, poke: Arc<Notify>) {
+        match self {
+            Self::Memory => {}
+            Self::Disk(disk) => keep_on_disk(&disk, &account, &*home, &poke).await,
+        }
+    }
+
+    /// The last words of a process that ends in order, when nothing is under way any more and [`keep`](Self::keep) has ended.
+    pub async fn finish(self, account: Arc<str>, home: Arc<dyn Home>) -> Result<(), String> {
+        match self {
+            Self::Memory => Ok(()),
+            Self::Disk(disk) => {
+                let (mut words, mut at) = (Vec::new(), Now::default());
+                home.with(&mut |limits, now| (words, at) = (limits.last_words(now), now));
+                blocking(move || disk.write(&account, &words, at)).await
+            }
+        }
+    }
+}
+
+async fn keep_on_disk(disk: &Disk, account: &Arc<str>, home: &dyn Home, poke: &Notify) {
+    loop {
+        let (mut due, mut at) = (Vec::new(), Now::default());
+        home.with(&mut |limits, now| (due, at) = (limits.to_write(now), now));
+        if due.is_empty() {
+            poke.notified().await;
+            continue;
+        }
+        let result = write(disk.clone(), Arc::clone(account), &due, at).await;
+        home.with(&mut |limits, _| confirm(limits, &due, result.is_ok()));
+        match result {
+            Ok(()) => home.wake(),
+            Err(why) => {
+                tracing::error!(%account, "{why}; calls wait until it can be written");
+                tokio::time::sleep(DISK_RETRY).await;
+            }
+        }
+    }
+}
+
+fn confirm(limits: &mut Limits, due: &[Reservation], is_written: bool) {
+    for reservation in due {
+        if is_written {
+            limits.written(reservation);
+        } else {
+            limits.not_written(reservation);
+        }
+    }
+}
+
+async fn write(disk: Disk, account: Arc<str>, due: &[Reservation], at: Now) -> Result<(), String> {
+    let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
+    blocking(move || disk.write(&account, &walls, at)).await
+}
+
+async fn blocking(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(format!("writing the state broke off: {e}")))
+}
