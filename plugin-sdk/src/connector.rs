@@ -136,7 +136,11 @@ impl<S, L> Connector<S, L> {
 }
 
 impl<S: DeserializeOwned, L> Connector<S, L> {
-    pub(crate) fn call(&self, tool: &str, invocations: Vec<wire::Invocation>) -> Vec<Result<String, Fault>> {
+    pub(crate) fn call(
+        &self,
+        tool: &str,
+        invocations: Vec<wire::Invocation>,
+    ) -> Vec<Result<wire::Answer, Fault>> {
         let ready = self.find(tool).and_then(|tool| Ok((tool, self.cx()?)));
         match ready {
             Ok((tool, mut cx)) => tool.run(&mut cx, invocations),

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::ask::{Bring, Inputs};
+use crate::bindings::base::ferrata::connector::types;
 use crate::host;
 use crate::operation::Operation;
 use crate::request::Request;
@@ -16,15 +20,17 @@ pub struct Cx<S> {
     settings: S,
     classify: Classify,
     idempotency_key: String,
+    inputs: Inputs,
 }
 
 impl<S> Cx<S> {
     pub(crate) fn new(settings: S, classify: Classify) -> Self {
-        Self { settings, classify, idempotency_key: String::new() }
+        Self { settings, classify, idempotency_key: String::new(), inputs: Inputs::default() }
     }
 
-    pub(crate) fn begin(&mut self, idempotency_key: String) {
+    pub(crate) fn begin(&mut self, idempotency_key: String, inputs: Option<types::Inputs>) {
         self.idempotency_key = idempotency_key;
+        self.inputs = Inputs::from_wire(inputs);
     }
 
     /// What the operator configured.
@@ -66,6 +72,34 @@ impl<S> Cx<S> {
     /// items have one each, and in a login.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
+    }
+
+    /// What came back for questions that an earlier run of this call asked. Empty at first, and in a batch, whose items have their own.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Whether the agent's client can be asked for that. A question for anything else is refused by the host.
+    pub fn can_bring(&self, what: Bring) -> bool {
+        let all: Value = serde_json::from_str(&host::can_bring()).unwrap_or_default();
+        let place = match what {
+            Bring::Form => "/elicitation/form",
+            Bring::Visit => "/elicitation/url",
+            Bring::Sample => "/sampling",
+            Bring::Roots => "/roots",
+        };
+        all.pointer(place).is_some()
+    }
+
+    /// Says how far the call has come, and where it will end if that is known. Reaches the agent if it asked for that; may be called as
+    /// often as there is something to say.
+    pub fn progress(&self, done: f64, total: Option<f64>) {
+        host::report_progress(done, total, None);
+    }
+
+    /// As [`progress`](Self::progress), with a few words for a person.
+    pub fn progress_with(&self, done: f64, total: Option<f64>, message: &str) {
+        host::report_progress(done, total, Some(message));
     }
 
     /// HMAC of a message under a secret that the operator has marked for signing; the raw digest.

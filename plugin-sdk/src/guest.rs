@@ -24,7 +24,7 @@ pub fn call<S: DeserializeOwned, L>(
     connector: &Connector<S, L>,
     tool: &str,
     invocations: Vec<tools::Invocation>,
-) -> Vec<Result<String, types::Fault>> {
+) -> Vec<Result<tools::Answer, types::Fault>> {
     report_panics();
     connector.call(tool, invocations).into_iter().map(|outcome| Ok(outcome?)).collect()
 }

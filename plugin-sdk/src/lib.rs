@@ -175,6 +175,9 @@
 //! | [`Verdict`] | what an answer means, and what the agent is told if it is a refusal |
 //! | [`Fault`] | a failure; never an empty success |
 //! | [`Page`], [`paginate`] | lists that say whether they are complete |
+//! | [`Content`], [`WithContent`] | text, images, sound and documents, instead of an object or beside it |
+//! | [`MayAsk`], [`Ask`], [`Cx::inputs`] | asking the agent's user or model before there is an answer |
+//! | [`Cx::progress`] | how far a call has come |
 //! | [`secret`], [`Parts`], [`Form`] | secrets by name, in headers and bodies |
 //! | [`Connector::login`], [`Login`], [`Session`], [`oauth`] | the system's own login |
 //! | [`sql`] | statements for PostgreSQL |
@@ -186,10 +189,12 @@
 
 extern crate self as ferrata_sdk;
 
+mod ask;
 #[doc(hidden)]
 pub mod bindings;
 pub mod cache;
 mod connector;
+mod content;
 mod credential;
 mod cx;
 mod decode;
@@ -203,6 +208,7 @@ pub mod log;
 mod login;
 pub mod oauth;
 mod operation;
+mod output;
 mod page;
 mod request;
 mod response;
@@ -216,13 +222,16 @@ pub mod time;
 mod tool;
 mod verdict;
 
+pub use ask::{Ask, Bring, Filled, Inputs, MayAsk, Root};
 pub use connector::{Authenticate, Connector, NoLogin, NoSettings, WithLogin};
+pub use content::{Content, WithContent};
 pub use credential::{Credential, Upstream};
 pub use cx::{Cx, Hash};
 pub use fault::{Fault, FaultKind};
 pub use ferrata_sdk_macros::{answer, body, data, input, output, settings};
 pub use login::{Login, Session};
 pub use operation::{Effect, Operation, Wall};
+pub use output::ToolOutput;
 pub use page::{MAX_REQUESTS, Page, paginate};
 pub use request::Request;
 pub use response::Response;
@@ -239,10 +248,10 @@ pub use {schemars, serde, serde_json};
 /// Everything that a connector usually needs.
 pub mod prelude {
     pub use crate::{
-        Connector, Credential, Cx, Effect, Encoding, Fault, FaultKind, Form, Item, Login, NoSettings,
-        Operation, Page, Parts, Request, Response, Secret, Session, Timestamp, Tool, Upstream, Verdict, Wall,
-        WithLogin, answer, body, cache, data, input, log, oauth, output, paginate, secret, settings, tool,
-        tool_batch,
+        Ask, Bring, Connector, Content, Credential, Cx, Effect, Encoding, Fault, FaultKind, Filled, Form,
+        Item, Login, MayAsk, NoSettings, Operation, Page, Parts, Request, Response, Secret, Session,
+        Timestamp, Tool, Upstream, Verdict, Wall, WithContent, WithLogin, answer, body, cache, data, input,
+        log, oauth, output, paginate, secret, settings, tool, tool_batch,
     };
     pub use serde_json::{self, Value, json};
     pub use std::time::Duration;
@@ -291,7 +300,7 @@ macro_rules! export {
                     $crate::guest::list_tools(&$connector())
                 }
 
-                fn call(tool: String, invocations: Vec<tools::Invocation>) -> Vec<Result<String, Fault>> {
+                fn call(tool: String, invocations: Vec<tools::Invocation>) -> Vec<Result<tools::Answer, Fault>> {
                     $crate::guest::call(&$connector(), &tool, invocations)
                 }
             }

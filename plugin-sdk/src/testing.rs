@@ -32,6 +32,7 @@
 //! assert_eq!(harness.call("get_user", json!({ "id": "U1" })).unwrap(), json!({ "name": "Ada" }));
 //! ```
 
+mod answer;
 mod check;
 mod exchange;
 mod expect;
@@ -40,6 +41,8 @@ mod harness;
 mod script;
 mod written;
 
+pub use answer::Answered;
 pub use check::check;
 pub use expect::{Answer, Expect, ExpectSql, Expectation, delete, get, patch, post, put, request, sql};
 pub use harness::{Harness, LoggedIn};
+pub use script::Reported;

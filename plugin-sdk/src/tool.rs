@@ -1,18 +1,19 @@
 //! A tool: a typed function with a name, a first operation and schemas.
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::ask::Inputs;
 use crate::bindings::base::exports::ferrata::connector::tools as wire;
 use crate::cx::Cx;
 use crate::decode;
 use crate::fault::Fault;
 use crate::operation::{Effect, Operation};
+use crate::output::ToolOutput;
 use crate::schema;
 
-type Outcome = Result<String, Fault>;
+type Outcome = Result<wire::Answer, Fault>;
 type Run<S> = Box<dyn Fn(&mut Cx<S>, Vec<wire::Invocation>) -> Vec<Outcome>>;
 
 /// What an agent can ask for.
@@ -24,7 +25,7 @@ pub struct Tool<S> {
     first: Operation,
     max_batch: u32,
     input: fn() -> Value,
-    output: fn() -> Value,
+    output: fn() -> Option<Value>,
     run: Run<S>,
 }
 
@@ -40,12 +41,12 @@ pub fn tool<S, I, O>(
 ) -> Tool<S>
 where
     I: DeserializeOwned + JsonSchema,
-    O: Serialize + JsonSchema,
+    O: ToolOutput,
 {
     let run = move |cx: &mut Cx<S>, invocations: Vec<wire::Invocation>| {
         let run_one = |invocation: wire::Invocation| {
-            cx.begin(invocation.idempotency_key);
-            written(&function(cx, read(&invocation.arguments)?)?)
+            cx.begin(invocation.idempotency_key, invocation.inputs);
+            function(cx, read(&invocation.arguments)?)?.into_answer()
         };
         invocations.into_iter().map(run_one).collect()
     };
@@ -61,6 +62,8 @@ pub struct Item<I> {
     pub idempotency_key: String,
     /// The arguments.
     pub input: I,
+    /// What came back for questions of an earlier call.
+    pub inputs: Inputs,
 }
 
 /// A tool whose calls travel together, at most `max_batch` in one. The function returns one result per item, in their order; a
@@ -106,20 +109,20 @@ pub fn tool_batch<S, I, O>(
 ) -> Tool<S>
 where
     I: DeserializeOwned + JsonSchema,
-    O: Serialize + JsonSchema,
+    O: ToolOutput,
 {
     let run = move |cx: &mut Cx<S>, invocations: Vec<wire::Invocation>| {
         let (mut items, mut outcomes) = (Vec::new(), Vec::new());
         for invocation in invocations {
             outcomes.push(read(&invocation.arguments).map(|input| {
-                let wire::Invocation { id, idempotency_key, .. } = invocation;
-                items.push(Item { id, idempotency_key, input });
+                let wire::Invocation { id, idempotency_key, inputs, .. } = invocation;
+                items.push(Item { id, idempotency_key, input, inputs: Inputs::from_wire(inputs) });
             }));
         }
         let results = if items.is_empty() { Ok(Vec::new()) } else { function(cx, &items) };
         let mut results = spread(results, items.len()).into_iter();
         let mut next = || results.next().unwrap_or_else(|| Err(Fault::broken("An item has no result.")));
-        outcomes.into_iter().map(|readable| written(&readable.and_then(|()| next())?)).collect()
+        outcomes.into_iter().map(|readable| readable.and_then(|()| next())?.into_answer()).collect()
     };
     Tool::new::<I, O>(name, first, max_batch, Box::new(run))
 }
@@ -135,7 +138,7 @@ fn spread<O>(results: Result<Vec<Result<O, Fault>>, Fault>, items: usize) -> Vec
 }
 
 impl<S> Tool<S> {
-    fn new<I: JsonSchema, O: JsonSchema>(
+    fn new<I: JsonSchema, O: ToolOutput>(
         name: &'static str,
         first: &Operation,
         max_batch: u32,
@@ -149,7 +152,7 @@ impl<S> Tool<S> {
             first: *first,
             max_batch,
             input: schema::input::<I>,
-            output: schema::output::<O>,
+            output: O::schema,
             run,
         }
     }
@@ -192,7 +195,7 @@ impl<S> Tool<S> {
             title: self.title.map_or_else(|| spoken(self.name), str::to_owned),
             description: self.description.map(str::to_owned).or(documented).unwrap_or_default(),
             input_schema: input.to_string(),
-            output_schema: output.to_string(),
+            output_schema: output.map(|schema| schema.to_string()),
             effect: self.effect,
             first_operation: self.first.label.to_owned(),
             max_batch: self.max_batch,
@@ -212,9 +215,4 @@ fn spoken(name: &str) -> String {
 fn read<I: DeserializeOwned>(arguments: &str) -> Result<I, Fault> {
     decode::json(arguments.as_bytes())
         .map_err(|mismatch| mismatch.into_fault("What was passed", Fault::invalid_arguments))
-}
-
-fn written<O: Serialize>(output: &O) -> Outcome {
-    serde_json::to_string(output)
-        .map_err(|error| Fault::broken(format!("The tool's result cannot be written as JSON: {error}.")))
 }

@@ -3,11 +3,17 @@
 //! Arguments and results are raw JSON text. They are parsed where somebody must look inside
 //! (schema validation, the guest), never merely to be written out again.
 
+mod capabilities;
+mod progress;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+
+pub use capabilities::Capabilities;
+pub use progress::{MAX_MESSAGE_BYTES, Progress, Reporter, Reports};
 
 use crate::telemetry::TraceContext;
 
@@ -44,12 +50,68 @@ pub struct ToolCall {
     /// Stable across the agent's own retries of the same call; made up when absent.
     pub idempotency_key: Option<String>,
     pub trace: TraceContext,
+    /// What came back, if this call goes on where an earlier one asked.
+    pub inputs: Option<Inputs>,
+    pub client: Client,
 }
 
-/// The answer to a call: an object that satisfies the tool's output schema, as text.
+/// What the client that makes a call can do besides waiting for its result.
+#[derive(Debug, Default)]
+pub struct Client {
+    /// What it can be asked for; none if its protocol has no way to ask.
+    pub can_bring: Option<Capabilities>,
+    /// Where progress goes, if it asked for that.
+    pub reporter: Option<Reporter>,
+}
+
+/// What a call brings to the questions of an earlier one.
 #[derive(Debug)]
-pub struct ToolResult {
-    pub value: Box<RawValue>,
+pub struct Inputs {
+    /// A JSON object of JSON objects, by the questions' keys.
+    pub responses: Box<RawValue>,
+    /// Sealed on its way from the agent to the gate, the connector's own from there on.
+    pub state: Option<String>,
+}
+
+/// The answer to a call, as JSON text.
+#[derive(Debug)]
+pub enum ToolResult {
+    /// An object that satisfies the tool's output schema.
+    Object(Box<RawValue>),
+    Content(Content),
+    /// No answer yet.
+    Question(Question),
+}
+
+/// Content for a model and its user.
+#[derive(Debug)]
+pub struct Content {
+    /// An array of MCP content blocks, checked.
+    pub blocks: Box<RawValue>,
+    /// An object that satisfies the tool's output schema, if it has one.
+    pub structured: Option<Box<RawValue>>,
+}
+
+impl Content {
+    /// One JSON object, for those who do not speak MCP: `content`, and `structuredContent` if there is an object too.
+    pub fn to_json(&self) -> String {
+        let structured =
+            self.structured.as_ref().map(|json| [",\"structuredContent\":", json.get()].concat());
+        ["{\"content\":", self.blocks.get(), structured.as_deref().unwrap_or_default(), "}"].concat()
+    }
+}
+
+/// What must be known before there is an answer.
+#[derive(Debug)]
+pub struct Question {
+    /// An object of MCP requests, checked; empty if only the state is to come back.
+    pub requests: Box<RawValue>,
+    /// What a client must be able to do to bring it.
+    pub needs: Capabilities,
+    /// The connector's own on its way to the gate, and sealed from there on.
+    pub state: Option<String>,
+    /// The call's, which stays the same when it is made again.
+    pub idempotency_key: String,
 }
 
 /// The latest moment at which an answer is still of use.

@@ -59,6 +59,13 @@ deeds! {
     Unsettled = "unsettled",
     Leak = "leak",
     Hoard = "hoard",
+    Say = "say",
+    SayPromised = "say_promised",
+    Bare = "bare",
+    Ask = "ask",
+    WriteThenAsk = "write_then_ask",
+    Advance = "advance",
+    Flood = "flood",
 }
 
 impl Deed {

@@ -2,6 +2,7 @@
 
 use ferrata_tests::connectors::{self, GUEST_TOKEN};
 use ferrata_tests::ferrata::{Ferrata, cli};
+use ferrata_tests::mcp::{CAPABILITIES, Mcp, messages};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
 use ferrata_tests::{artifacts, needs};
@@ -43,6 +44,8 @@ async fn speaks(language: &str) {
     assert_eq!(seen[0].header("authorization"), format!("Bearer {GUEST_TOKEN}"));
     assert!(!fetched.to_string().contains(GUEST_TOKEN), "{fetched}");
 
+    greets(&mcp).await;
+
     let answer = |status, headers| Reply::Answer(status, headers, String::new());
     upstream.reply(answer(StatusCode::NOT_FOUND, vec![]));
     fault(fetch().await, "not_found");
@@ -51,4 +54,20 @@ async fn speaks(language: &str) {
     upstream.reply(answer(StatusCode::SERVICE_UNAVAILABLE, vec![]));
     fault(fetch().await, "unavailable");
     done(fetch().await);
+}
+
+/// Progress, a question with a state, and content.
+async fn greets(mcp: &Mcp) {
+    let meta = json!({ "progressToken": "t", CAPABILITIES: { "elicitation": {} } });
+    let params = json!({ "name": "guest_greet", "_meta": meta });
+    let said = messages(&mcp.post("tools/call", params.clone()).await.unwrap());
+    assert_eq!(said[0]["params"]["message"], "asking", "{said:?}");
+    let asked = &said[1]["result"];
+    assert_eq!(asked["inputRequests"]["who"]["method"], "elicitation/create", "{asked}");
+
+    let mut params = params;
+    params["inputResponses"] = json!({ "who": { "action": "accept", "content": { "name": "Ada" } } });
+    params["requestState"] = asked["requestState"].clone();
+    let greeted = mcp.request("tools/call", params).await.unwrap();
+    assert_eq!(greeted["content"][0]["text"], r#"Ada, asked, {"elicitation":{"form":{}}}"#);
 }

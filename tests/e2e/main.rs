@@ -15,6 +15,9 @@
 //! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
 //! | `reload` | changed files under a running sidecar |
+//! | `content` | what a tool may answer beside an object |
+//! | `progress` | how far a call is, and its end before it is done |
+//! | `asking` | calls that ask before they answer |
 //! | `outcomes` | what is said of a write that may have been done |
 //! | `swap` | a connector replaced under load |
 //! | `deeds` | that each misdeed of the probe is tried by a test |
@@ -28,12 +31,14 @@
 #![deny(unsafe_code)]
 
 mod agents;
+mod asking;
 mod changes;
 mod chat;
 mod clients;
 mod commands;
 mod conformance;
 mod containment;
+mod content;
 mod database;
 mod deeds;
 mod deploy;
@@ -47,6 +52,7 @@ mod logins;
 mod memory;
 mod outcomes;
 mod plain_http;
+mod progress;
 mod reload;
 mod swap;
 

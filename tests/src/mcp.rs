@@ -10,6 +10,8 @@ use crate::http::{Answer, Client};
 const REVISION: &str = "2026-07-28";
 /// Where Ferrata serves MCP.
 pub const PATH: &str = "/mcp";
+/// What the client can do, in `_meta`.
+pub const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// Ferrata's prefix in `_meta`.
 const FAULT: &str = "dev.ferrata/fault";
 
@@ -107,12 +109,21 @@ impl Mcp {
     /// # Errors
     /// When there is no answer.
     pub async fn exchange(&self, method: &str, params: Value) -> Result<Value> {
+        let answer = self.post(method, params).await?;
+        messages(&answer).pop().ok_or_else(|| format!("status {}: {}", answer.status, answer.text()).into())
+    }
+
+    /// One JSON-RPC request; returns what HTTP makes of it.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, method: &str, params: Value) -> Result<Answer> {
         let (headers, request) = request(method, params);
         let mut http = self.http.clone();
         for (name, value) in &headers {
             http = http.with(name, value)?;
         }
-        message(&http.post(PATH, &request).await?)
+        http.post(PATH, &request).await
     }
 }
 
@@ -125,19 +136,21 @@ pub fn request(method: &str, mut params: Value) -> (Vec<(&'static str, String)>,
     ];
     headers.extend(params["name"].as_str().map(|name| ("mcp-name", name.to_owned())));
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(REVISION);
-    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    let capabilities = &mut params["_meta"][CAPABILITIES];
+    if capabilities.is_null() {
+        *capabilities = json!({});
+    }
     params["_meta"]["io.modelcontextprotocol/clientInfo"] =
         json!({ "name": "ferrata-tests", "version": "0.1.0" });
     (headers, json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
 }
 
-/// The JSON-RPC message of an answer: its body, or the last event of its stream.
-fn message(answer: &Answer) -> Result<Value> {
+/// The JSON-RPC messages of an answer: its body, or the events of its stream.
+pub fn messages(answer: &Answer) -> Vec<Value> {
     let text = answer.text();
-    let json = if answer.header("content-type").starts_with("text/event-stream") {
-        text.lines().rev().find_map(|line| line.strip_prefix("data:")).unwrap_or_default()
-    } else {
-        &text
-    };
-    serde_json::from_str(json).map_err(|_| format!("status {}, not JSON: {text}", answer.status).into())
+    if !answer.header("content-type").starts_with("text/event-stream") {
+        return serde_json::from_str(&text).into_iter().collect();
+    }
+    let events = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    events.filter_map(|event| serde_json::from_str(event).ok()).collect()
 }

@@ -21,6 +21,14 @@ pub(crate) fn connector_name() -> String {
     wit::context::connector_name()
 }
 
+pub(crate) fn can_bring() -> String {
+    wit::agent::can_bring()
+}
+
+pub(crate) fn report_progress(done: f64, total: Option<f64>, message: Option<&str>) {
+    wit::agent::report_progress(done, total, message);
+}
+
 pub(crate) struct Exchange(wit::http::Exchange);
 
 pub(crate) fn send(request: Request) -> Result<Exchange, Fault> {

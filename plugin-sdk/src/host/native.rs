@@ -14,6 +14,8 @@ pub(crate) trait Host {
     fn remaining_ms(&self) -> u64;
     fn subject(&self) -> Option<String>;
     fn connector_name(&self) -> String;
+    fn can_bring(&self) -> String;
+    fn report_progress(&self, done: f64, total: Option<f64>, message: Option<&str>);
     fn send(&self, request: Request) -> Result<Rc<dyn Answered>, Fault>;
     fn sql_query(&self, request: &sql::Request) -> Result<sql::Rows, Fault>;
     fn sql_explain(&self, request: &sql::Request) -> Result<String, Fault>;
@@ -71,6 +73,16 @@ pub(crate) fn subject() -> Option<String> {
 
 pub(crate) fn connector_name() -> String {
     host().map_or_else(|_| String::new(), |host| host.connector_name())
+}
+
+pub(crate) fn can_bring() -> String {
+    host().map_or_else(|_| "{}".to_owned(), |host| host.can_bring())
+}
+
+pub(crate) fn report_progress(done: f64, total: Option<f64>, message: Option<&str>) {
+    if let Ok(host) = host() {
+        host.report_progress(done, total, message);
+    }
 }
 
 pub(crate) struct Exchange(Rc<dyn Answered>);

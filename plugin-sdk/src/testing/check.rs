@@ -56,7 +56,8 @@ fn check_tool(tool: &Tool, labels: &HashSet<String>) {
     assert!(length <= MAX_DESCRIPTION, "tool {name}: a description of {length} characters");
     assert!(labels.contains(&tool.first_operation), "tool {name}: no operation {:?}", tool.first_operation);
     assert!(tool.max_batch >= 1, "tool {name}: a batch of none");
-    for (what, schema) in [("input", &tool.input_schema), ("output", &tool.output_schema)] {
+    let output = tool.output_schema.iter().map(|schema| ("output", schema));
+    for (what, schema) in output.chain([("input", &tool.input_schema)]) {
         let what = format!("the {what} schema of tool {name}");
         let schema = parse(&what, schema);
         if let Err(error) = jsonschema::draft202012::new(&schema) {

@@ -8,11 +8,13 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::answer::{Answered, accept};
 use super::check::{check, conforms, parse, violation};
 use super::expect::Expectation;
 use super::grants::{Grants, Purpose};
-use super::script::Script;
+use super::script::{Reported, Script};
 use crate::bindings::base::exports::ferrata::connector::tools::{Invocation, Tool};
+use crate::bindings::base::ferrata::connector::types::Inputs;
 use crate::connector::Connector;
 use crate::fault::Fault;
 use crate::host::native;
@@ -25,6 +27,7 @@ pub struct Harness<S, L> {
     connector: Connector<S, L>,
     tools: Vec<Tool>,
     script: Rc<Script>,
+    inputs: Option<Inputs>,
 }
 
 /// What a login resulted in, with the secrets' values.
@@ -55,12 +58,14 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
             settings: RefCell::new(Value::Object(serde_json::Map::new())),
             remaining: RefCell::new(REMAINING),
             subject: RefCell::default(),
+            client: RefCell::new(Value::Object(serde_json::Map::new())),
+            progress: RefCell::default(),
             expected: RefCell::default(),
             cache: RefCell::default(),
             log: RefCell::default(),
             captured: Rc::default(),
         });
-        Self { tools: connector.tools(), connector, script }
+        Self { tools: connector.tools(), connector, script, inputs: None }
     }
 
     /// The settings from now on.
@@ -80,6 +85,18 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
         self
     }
 
+    /// What the agent's client can be asked for from now on: MCP capabilities.
+    pub fn client(&mut self, capabilities: Value) -> &mut Self {
+        self.script.client.replace(capabilities);
+        self
+    }
+
+    /// What comes back with the next call: the client's responses by their keys, and the state of the question.
+    pub fn inputs(&mut self, responses: Value, state: Option<String>) -> &mut Self {
+        self.inputs = Some(Inputs { responses: responses.to_string(), state });
+        self
+    }
+
     /// How long calls may take from now on.
     pub fn remaining(&mut self, remaining: Duration) -> &mut Self {
         self.script.remaining.replace(remaining);
@@ -92,16 +109,28 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
         self
     }
 
-    /// Calls a tool. Everything that was expected must have happened when it returns.
+    /// Calls a tool and returns its object. Everything that was expected must have happened when it returns.
     ///
     /// # Errors
     /// The tool's fault; `invalid_arguments` if the arguments do not satisfy the tool's schema, as from the host.
     ///
     /// # Panics
-    /// If the connector does something else than expected, or the result does not satisfy the tool's schema.
+    /// If the connector does something else than expected, if the answer is not what the host lets pass, or if it has no object: see
+    /// [`answer`](Self::answer).
     pub fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, Fault> {
-        let mut results = self.call_batch(tool, vec![arguments]);
-        results.pop().unwrap_or_else(|| panic!("{tool} returned no result"))
+        self.answer(tool, arguments).map(|answer| answer.into_object(tool))
+    }
+
+    /// Calls a tool and returns whatever it answers.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Panics
+    /// If the connector does something else than expected, or if the answer is not what the host lets pass.
+    pub fn answer(&mut self, tool: &str, arguments: Value) -> Result<Answered, Fault> {
+        let mut answers = self.answers(tool, vec![arguments]);
+        answers.pop().unwrap_or_else(|| panic!("{tool} returned no result"))
     }
 
     /// Calls a tool with several invocations at once.
@@ -109,28 +138,31 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
     /// # Panics
     /// As [`call`](Self::call), and if the batch is larger than the tool's largest.
     pub fn call_batch(&mut self, tool: &str, arguments: Vec<Value>) -> Vec<Result<Value, Fault>> {
+        let answers = self.answers(tool, arguments).into_iter();
+        answers.map(|answer| answer.map(|answer| answer.into_object(tool))).collect()
+    }
+
+    fn answers(&mut self, tool: &str, arguments: Vec<Value>) -> Vec<Result<Answered, Fault>> {
         let Some(spec) = self.tools.iter().find(|spec| spec.name == tool) else { panic!("no tool {tool:?}") };
         let size = arguments.len();
         assert!(size <= spec.max_batch as usize, "{tool} takes batches of {}, not of {size}", spec.max_batch);
         let input = parse("the input schema", &spec.input_schema);
-        let output = parse("the output schema", &spec.output_schema);
+        let output = spec.output_schema.as_ref().map(|schema| parse("the output schema", schema));
         if let Some(problem) = arguments.iter().find_map(|value| violation("the arguments", &input, value)) {
             return arguments.iter().map(|_| Err(Fault::invalid_arguments(problem.clone()))).collect();
         }
+        let mut inputs = self.inputs.take();
+        let invocations = arguments.iter().enumerate();
         let invocations =
-            arguments.iter().enumerate().map(|(i, arguments)| invocation(i + 1, arguments)).collect();
+            invocations.map(|(i, arguments)| invocation(i + 1, arguments, inputs.take())).collect();
         self.script.purpose.set(Purpose::Call(spec.effect));
+        self.script.progress.borrow_mut().clear();
         let results = native::with(Rc::clone(&self.script) as Rc<dyn native::Host>, || {
             self.connector.call(tool, invocations)
         });
         self.finish();
         assert_eq!(results.len(), size, "{tool} returned another number of results");
-        let validated = |result: Result<String, Fault>| {
-            let value = parse("the result", &result?);
-            conforms("the result", &output, &value);
-            Ok(value)
-        };
-        results.into_iter().map(validated).collect()
+        results.into_iter().map(|result| Ok(accept(output.as_ref(), result?))).collect()
     }
 
     /// Logs in. `grant` has a `kind` and the credential's public configuration.
@@ -163,6 +195,11 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
         })
     }
 
+    /// What the last call reported on its way.
+    pub fn progress(&self) -> Vec<Reported> {
+        self.script.progress.borrow().clone()
+    }
+
     /// What the connector has logged.
     pub fn log(&self) -> Vec<String> {
         self.script.log.borrow().clone()
@@ -175,10 +212,11 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
     }
 }
 
-fn invocation(number: usize, arguments: &Value) -> Invocation {
+fn invocation(number: usize, arguments: &Value, inputs: Option<Inputs>) -> Invocation {
     Invocation {
         id: format!("call-{number}"),
         arguments: arguments.to_string(),
         idempotency_key: format!("key-{number}"),
+        inputs,
     }
 }

@@ -16,6 +16,17 @@ use crate::fault::{Fault, millis};
 use crate::host::native::{Answered, Host};
 use wit::http::Request;
 
+/// How far a call has come, as the connector reported it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reported {
+    /// What is done.
+    pub done: f64,
+    /// What will be done in the end.
+    pub total: Option<f64>,
+    /// A few words for a person.
+    pub message: Option<String>,
+}
+
 /// The state of a harness that the guest's calls reach.
 pub(super) struct Script {
     pub(super) grants: Grants,
@@ -23,6 +34,9 @@ pub(super) struct Script {
     pub(super) settings: RefCell<Value>,
     pub(super) remaining: RefCell<Duration>,
     pub(super) subject: RefCell<Option<String>>,
+    /// What the client says that it can bring.
+    pub(super) client: RefCell<Value>,
+    pub(super) progress: RefCell<Vec<Reported>>,
     pub(super) expected: RefCell<VecDeque<Expectation>>,
     pub(super) cache: RefCell<HashMap<String, Vec<u8>>>,
     pub(super) log: RefCell<Vec<String>>,
@@ -45,6 +59,15 @@ impl Host for Script {
 
     fn connector_name(&self) -> String {
         "test".to_owned()
+    }
+
+    fn can_bring(&self) -> String {
+        self.client.borrow().to_string()
+    }
+
+    fn report_progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        let message = message.map(str::to_owned);
+        self.progress.borrow_mut().push(Reported { done, total, message });
     }
 
     fn send(&self, request: Request) -> Result<Rc<dyn Answered>, Fault> {

@@ -1,5 +1,6 @@
 //! What an author can rely on, seen from a crate that uses the SDK as a connector does.
 
+mod answers;
 mod batches;
 mod exchanges;
 mod lists;

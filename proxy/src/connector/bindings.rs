@@ -12,5 +12,5 @@ wasmtime::component::bindgen!({
     },
 });
 
-pub use self::ferrata::connector::{cache, context, http, log, secrets, sql, types};
+pub use self::ferrata::connector::{agent, cache, context, http, log, secrets, sql, types};
 pub use exports::ferrata::connector::{authenticator, manifest, tools};

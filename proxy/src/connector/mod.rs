@@ -2,10 +2,12 @@
 //!
 //! The only room that knows WebAssembly. Owns loading and calling guests; what they may do outside is `egress`'s.
 
+mod answer;
 mod bindings;
 mod bounds;
 mod compiled;
 mod component;
+mod content;
 mod convert;
 mod engine;
 mod host;
@@ -13,6 +15,8 @@ mod idle;
 mod load;
 mod login;
 mod manifest;
+mod mirror;
+mod question;
 mod sandbox;
 pub mod schema;
 mod tool;
@@ -27,16 +31,18 @@ pub use compiled::CompiledCache;
 pub use engine::Engine;
 pub use load::{compile, load};
 pub use manifest::Manifest;
+pub use mirror::Mirror;
 pub use tool::{ToolSpec, check_name};
 
-use crate::call::{Caller, Deadline, ToolResult};
+use crate::call::{Caller, Client, Deadline, Inputs, ToolResult};
 use crate::config;
 use crate::credential::Credentials;
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstreams;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::telemetry::TraceContext;
-use bindings::tools::Invocation;
+use bindings::tools::{self, Invocation};
+use bindings::types;
 use host::Tickets;
 use sandbox::Sandboxes;
 
@@ -66,6 +72,8 @@ pub struct Admitted {
     pub deadline: Deadline,
     pub trace: TraceContext,
     pub idempotency_key: String,
+    pub inputs: Option<Inputs>,
+    pub client: Client,
 }
 
 impl Connector {
@@ -77,20 +85,41 @@ impl Connector {
             id: "1".to_owned(),
             arguments: call.arguments.get().to_owned(),
             idempotency_key: call.idempotency_key,
+            inputs: call.inputs.map(|inputs| types::Inputs {
+                responses: String::from(Box::<str>::from(inputs.responses)),
+                state: inputs.state,
+            }),
         };
-        let ran = self.run(Arc::clone(&scope), tool, invocation).await;
-        let result = ran.and_then(|json| tool.accept(&self.name, json, self.sandboxes.runtime.bounds.result));
-        result.map(|value| ToolResult { value }).map_err(|fault| stamp(fault, &scope))
+        let can_be_asked = call.client.can_bring.is_some();
+        let ran = self.run(Arc::clone(&scope), tool, invocation, call.client).await;
+        let result = ran.and_then(|(answer, invocation)| {
+            let result = tool.accept(&self.name, answer, self.sandboxes.runtime.bounds.result)?;
+            self.check_question(tool, result, invocation, &scope, can_be_asked)
+        });
+        result.map_err(|fault| stamp(fault, &scope))
     }
 
-    async fn run(&self, scope: Arc<Scope>, tool: &ToolSpec, invocation: Invocation) -> Result<String, Fault> {
+    async fn run(
+        &self,
+        scope: Arc<Scope>,
+        tool: &ToolSpec,
+        invocation: Invocation,
+        client: Client,
+    ) -> Result<(tools::Answer, Invocation), Fault> {
         let indices = &self.sandboxes.loaded.tools;
         let answer = self.sandboxes.run(scope, async |sandbox| {
+            sandbox.store.data_mut().run.client = client;
             let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
-            let mut answers = guest.call_call(&mut sandbox.store, &tool.name, &[invocation]).await?;
-            let run = &sandbox.store.data().run;
+            let batch = [invocation];
+            let mut answers = guest.call_call(&mut sandbox.store, &tool.name, &batch).await?;
+            let [invocation] = batch;
+            let run = &mut sandbox.store.data_mut().run;
+            // The sandbox may be kept; the client is gone.
+            run.client = Client::default();
             Ok(match (answers.pop(), answers.is_empty()) {
-                (Some(answer), true) => answer.map_err(|fault| run.host_view(fault)),
+                (Some(answer), true) => {
+                    answer.map(|answer| (answer, invocation)).map_err(|fault| run.host_view(fault))
+                }
                 (answer, _) => {
                     let count = answers.len() + usize::from(answer.is_some());
                     let message = format!("The connector `{}` gave {count} answers to 1 call.", self.name);
@@ -99,6 +128,32 @@ impl Connector {
             })
         });
         answer.await?
+    }
+
+    /// A question is for those who can answer it, and comes before anything is done: the call is made again from its beginning.
+    fn check_question(
+        &self,
+        tool: &ToolSpec,
+        mut result: ToolResult,
+        invocation: Invocation,
+        scope: &Scope,
+        can_be_asked: bool,
+    ) -> Result<ToolResult, Fault> {
+        let ToolResult::Question(question) = &mut result else { return Ok(result) };
+        let full = format!("{}_{}", self.name, tool.name);
+        if scope.may_have_written() {
+            let message = format!("`{full}` asked for more after it had written something.");
+            return Err(Fault::new(FaultKind::ConnectorFailed, message));
+        }
+        if !can_be_asked {
+            let message = format!(
+                "`{full}` must ask something before it can go on, and the protocol that it was called with has no way \
+                 to ask (MCP has, from revision 2026-07-28 on)."
+            );
+            return Err(Fault::new(FaultKind::Rejected, message));
+        }
+        question.idempotency_key = invocation.idempotency_key;
+        Ok(result)
     }
 
     /// Whether a next generation would use the same upstreams with the same credentials.

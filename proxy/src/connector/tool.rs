@@ -1,4 +1,4 @@
-//! A tool as its connector declares it: judged once, at load.
+//! A tool as its connector declares it: judged once, at load. What it answers is `answer`'s to judge.
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 
 use super::bindings::tools;
 use super::convert::effect;
+use super::mirror::{self, Mirror};
 use super::schema;
 use crate::egress::operation::{Effect, Operations};
-use crate::fault::{Fault, FaultKind, quotable};
 
 /// Longest name that every model vendor accepts, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -19,9 +19,6 @@ const MAX_TOOLS: usize = 512;
 /// Largest schema or description, in bytes.
 const MAX_TEXT_BYTES: usize = 128 << 10;
 
-/// The member of a schema that asks for an argument to be repeated in a header.
-const HEADER_WISH: &str = "x-mcp-header";
-
 /// One tool of one connector.
 #[derive(Debug)]
 pub struct ToolSpec {
@@ -31,7 +28,10 @@ pub struct ToolSpec {
     /// The MCP definition, rendered: name, title, description, schemas, annotations.
     pub definition: Box<RawValue>,
     pub input: Validator,
-    output: Validator,
+    /// Arguments that clients repeat in headers.
+    pub mirrors: Vec<Mirror>,
+    /// None if the tool promises no object.
+    pub(super) output: Option<Validator>,
 }
 
 impl ToolSpec {
@@ -60,25 +60,25 @@ impl ToolSpec {
 
     fn new(connector: &str, tool: tools::Tool, operations: &Operations) -> Result<Self, String> {
         check_name(connector, &tool.name)?;
-        let texts = [&tool.title, &tool.description, &tool.input_schema, &tool.output_schema];
-        if texts.iter().any(|t| t.len() > MAX_TEXT_BYTES) {
+        let texts =
+            [&tool.title, &tool.description, &tool.input_schema].into_iter().chain(&tool.output_schema);
+        if texts.into_iter().any(|t| t.len() > MAX_TEXT_BYTES) {
             return Err(format!("a text of more than {MAX_TEXT_BYTES} bytes"));
         }
         if !operations.has_label(&tool.first_operation) {
             return Err(format!("its first operation `{}` is not in the manifest", tool.first_operation));
         }
         let effect = effect(tool.effect);
-        let (input, mut input_schema) =
-            object_schema(&tool.input_schema).map_err(|e| format!("input schema: {e}"))?;
-        drop_header_wishes(&mut input_schema);
-        let (output, output_schema) =
-            object_schema(&tool.output_schema).map_err(|e| format!("output schema: {e}"))?;
-        let definition = serde_json::json!({
+        let of_input = |e: String| format!("input schema: {e}");
+        let (input, input_schema) = object_schema(&tool.input_schema).map_err(of_input)?;
+        let mirrors = mirror::find(&input_schema).map_err(of_input)?;
+        let output = tool.output_schema.as_deref().map(object_schema).transpose();
+        let (output, output_schema) = output.map_err(|e| format!("output schema: {e}"))?.unzip();
+        let mut definition = serde_json::json!({
             "name": format!("{connector}_{}", tool.name),
             "title": tool.title,
             "description": tool.description,
             "inputSchema": input_schema,
-            "outputSchema": output_schema,
             "annotations": {
                 "readOnlyHint": effect == Effect::Read,
                 "destructiveHint": effect == Effect::Destructive,
@@ -86,31 +86,11 @@ impl ToolSpec {
                 "openWorldHint": true,
             },
         });
+        if let Some(schema) = output_schema {
+            definition["outputSchema"] = schema;
+        }
         let definition = serde_json::value::to_raw_value(&definition).map_err(|e| e.to_string())?;
-        Ok(Self { name: tool.name, effect, definition, input, output })
-    }
-
-    /// A result, if it is JSON and keeps what the output schema promises.
-    pub fn accept(&self, connector: &str, json: String, bound: usize) -> Result<Box<RawValue>, Fault> {
-        let broken = |kind, why: String| {
-            Fault::new(
-                kind,
-                format!("The connector `{connector}` broke the promise of `{}`: {why}.", self.name),
-            )
-        };
-        if json.len() > bound {
-            let why = format!("a result of {} bytes; at most {bound}", json.len());
-            return Err(broken(FaultKind::ConnectorFailed, why));
-        }
-        let value: Value = serde_json::from_str(&json)
-            .map_err(|e| broken(FaultKind::ConnectorFailed, format!("the result is not JSON ({e})")))?;
-        if let Err(error) = self.output.validate(&value) {
-            // What the value is belongs to whoever owns it, not to a message.
-            let path = quotable(&error.instance_path().to_string());
-            let what = quotable(&error.masked().to_string());
-            return Err(broken(FaultKind::SchemaMismatch, format!("at `{path}`: {what}")).with_path(path));
-        }
-        RawValue::from_string(json).map_err(Fault::internal)
+        Ok(Self { name: tool.name, effect, definition, input, mirrors, output })
     }
 }
 
@@ -127,22 +107,6 @@ pub fn check_name(connector: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// An MCP schema can ask clients to repeat an argument in an HTTP header, for intermediaries to route by. Nothing stands in
-/// front of a sidecar to do so, and what is repeated would have to be compared: the wish is not passed on.
-fn drop_header_wishes(schema: &mut Value) {
-    match schema {
-        Value::Object(members) => {
-            // A property may have that name; its schema is no string.
-            if members.get(HEADER_WISH).is_some_and(Value::is_string) {
-                members.remove(HEADER_WISH);
-            }
-            members.values_mut().for_each(drop_header_wishes);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_header_wishes),
-        _ => {}
-    }
-}
-
 /// The compiled schema and its JSON; MCP wants schemas of objects.
 fn object_schema(text: &str) -> Result<(Validator, Value), String> {
     let value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
@@ -150,25 +114,4 @@ fn object_schema(text: &str) -> Result<(Validator, Value), String> {
         return Err("`type` must be `object`".to_owned());
     }
     Ok((schema::compile(&value)?, value))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_schema_asks_for_no_headers_and_keeps_everything_else() {
-        let region = |wish: Option<&str>| {
-            let mut region = json!({"type": "string", "const": "x"});
-            if let Some(wish) = wish {
-                region[HEADER_WISH] = wish.into();
-            }
-            json!({"type": "object", "properties": {"region": region, HEADER_WISH: {"type": "string"}}})
-        };
-        let mut schema = region(Some("Region"));
-        drop_header_wishes(&mut schema);
-        assert_eq!(schema, region(None));
-    }
 }

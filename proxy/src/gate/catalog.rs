@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jsonschema::Validator;
 
 use super::access::AccessRules;
-use crate::connector::{Connector, check_name};
+use crate::connector::{Connector, Mirror, check_name};
 
 /// One configured connector.
 #[derive(Clone, Debug)]
@@ -61,6 +61,14 @@ impl Tool {
         match &self.target {
             Target::Ready { .. } => self.name.to_string(),
             Target::Broken { connector, .. } => format!("{connector}_*"),
+        }
+    }
+
+    /// Arguments that clients repeat in headers.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match &self.target {
+            Target::Ready { connector, index } => &connector.tools[*index].mirrors,
+            Target::Broken { .. } => &[],
         }
     }
 

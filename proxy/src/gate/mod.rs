@@ -7,6 +7,7 @@ mod access;
 mod auth;
 mod catalog;
 mod record;
+mod seal;
 
 use std::sync::Arc;
 
@@ -20,8 +21,9 @@ pub use access::AccessRules;
 pub use auth::{Authenticator, Unauthorized};
 pub use catalog::{Catalog, Listing, Slot, Target, Tool};
 use record::CallRecord;
+use seal::{Bound, Memory, Seals};
 
-use crate::call::{Caller, Deadline, ToolCall, ToolResult};
+use crate::call::{Caller, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::fault::{Fault, FaultKind, quotable};
 
@@ -39,9 +41,14 @@ pub struct Gate {
     auth: Authenticator,
     catalog: ArcSwap<Catalog>,
     changes: watch::Sender<u64>,
+    seals: Seals,
     /// Why what the operator wrote is not in force.
     problem: ArcSwapOption<String>,
 }
+
+/// A state that is not Ferrata's, belongs elsewhere, or is too old.
+#[derive(Debug)]
+pub struct UnusableState;
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,7 +59,7 @@ impl std::fmt::Debug for Gate {
 impl Gate {
     pub fn new(auth: Authenticator, catalog: Catalog) -> Self {
         let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::new(0));
-        Self { auth, catalog, changes, problem: ArcSwapOption::empty() }
+        Self { auth, catalog, changes, seals: Seals::new(), problem: ArcSwapOption::empty() }
     }
 
     /// Who a request comes from, by the `Authorization: Bearer` value if there is one.
@@ -98,6 +105,18 @@ impl Gate {
         self.catalog.load_full()
     }
 
+    /// Opens the state that a call brings back, if it does, and gives it the idempotency key that it began with. The error says nothing more
+    /// than that the state cannot be used.
+    pub fn recall(&self, tool: &Tool, call: &mut ToolCall) -> Result<(), UnusableState> {
+        let Some(Inputs { state: Some(state), .. }) = &mut call.inputs else { return Ok(()) };
+        let arguments: Value = serde_json::from_str(call.arguments.get()).map_err(|_| UnusableState)?;
+        let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &arguments };
+        let memory = self.seals.open(&bound, state).ok_or(UnusableState)?;
+        call.idempotency_key.get_or_insert(memory.idempotency_key);
+        call.inputs = call.inputs.take().map(|inputs| Inputs { state: memory.state, ..inputs });
+        Ok(())
+    }
+
     /// Makes a call. Dropping the future stops the guest and what it has under way.
     pub async fn call(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
         let record = CallRecord::start(tool, &call);
@@ -132,14 +151,24 @@ impl Gate {
         };
         let time = call.timeout.map_or(catalog.deadline, |asked| asked.min(catalog.deadline));
         drop(catalog);
+        let caller = call.caller.clone();
         let admitted = Admitted {
             arguments: call.arguments,
             caller: call.caller,
             deadline: Deadline::after(time),
             trace: call.trace,
             idempotency_key,
+            inputs: call.inputs,
+            client: call.client,
         };
-        connector.call(spec, admitted).await
+        let mut result = connector.call(spec, admitted).await?;
+        if let ToolResult::Question(question) = &mut result {
+            let bound = Bound { target: &tool.name, caller: &caller, arguments: &arguments };
+            let idempotency_key = std::mem::take(&mut question.idempotency_key);
+            let memory = Memory { state: question.state.take(), idempotency_key };
+            question.state = Some(self.seals.seal(&bound, &memory)?);
+        }
+        Ok(result)
     }
 }
 

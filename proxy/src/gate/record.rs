@@ -5,12 +5,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Tool;
-use crate::call::ToolCall;
+use crate::call::{ToolCall, ToolResult};
 use crate::fault::Fault;
 use crate::telemetry::{TraceContext, metric};
 
 /// What a call that was given up is called, beside `ok` and the labels of faults.
 const CANCELLED: &str = "cancelled";
+
+/// What a call that was answered with a question is called.
+const ASKED: &str = "input_required";
 
 /// A call under way. Dropping it writes what became of it.
 pub struct CallRecord<'a> {
@@ -30,8 +33,10 @@ impl<'a> CallRecord<'a> {
     }
 
     /// Notes how the call ended, and completes a fault with whose it is.
-    pub fn end<R>(mut self, result: Result<R, Fault>) -> Result<R, Fault> {
-        result.inspect(|_| self.outcome = "ok").map_err(|mut fault| {
+    pub fn end(mut self, result: Result<ToolResult, Fault>) -> Result<ToolResult, Fault> {
+        let label =
+            |result: &ToolResult| if matches!(result, ToolResult::Question(_)) { ASKED } else { "ok" };
+        result.inspect(|result| self.outcome = label(result)).map_err(|mut fault| {
             self.outcome = fault.kind.traits().label;
             self.why = Some(fault.message.clone());
             fault.system = Some(Arc::clone(self.tool.connector()));

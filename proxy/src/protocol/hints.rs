@@ -10,7 +10,7 @@ use http::HeaderMap;
 use serde_json::value::RawValue;
 
 use super::jsonrpc;
-use crate::call::{Caller, ToolCall};
+use crate::call::{Caller, Client, ToolCall};
 use crate::telemetry::TraceContext;
 
 /// Longest workflow id and idempotency key: what the common systems take as such a key.
@@ -65,6 +65,8 @@ impl Hints {
             workflow: self.workflow,
             idempotency_key: self.idempotency_key,
             trace: TraceContext::continue_from(self.trace.as_deref()),
+            inputs: None,
+            client: Client::default(),
         }
     }
 }

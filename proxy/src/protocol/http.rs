@@ -13,12 +13,15 @@ use super::hints::{Hints, MetaHints};
 use super::nesting::is_too_deep;
 use super::refusal::Refusal;
 use super::{Endpoint, TOOLS_PATH, body, jsonrpc, not_found, respond};
-use crate::call::Caller;
+use crate::call::{Caller, ToolResult};
 use crate::fault::{Fault, quotable};
 use crate::server::Body;
 
 /// Begins the URI that identifies a kind of fault. It names, it need not resolve.
 const FAULT_TYPE: &str = "https://ferrata.dev/faults/";
+
+/// A result with content blocks is of a type of its own, so that nobody takes it for the tool's object.
+const CONTENT: &str = "application/vnd.ferrata.content+json";
 
 /// A failed call (RFC 9457), with the fault's record as further members.
 #[derive(Serialize)]
@@ -74,7 +77,12 @@ impl Endpoint {
         let hints = Hints::read(MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
         let arguments = arguments(&body::read_json(headers, body, &self.settings).await?)?;
         Ok(match self.gate.call(&tool, hints.into_call(arguments, caller)).await {
-            Ok(result) => respond::json(StatusCode::OK, String::from(Box::<str>::from(result.value))),
+            Ok(ToolResult::Object(value)) => {
+                respond::json(StatusCode::OK, String::from(Box::<str>::from(value)))
+            }
+            Ok(ToolResult::Content(content)) => respond::whole(StatusCode::OK, CONTENT, content.to_json()),
+            // Nobody was said to be there who could be asked.
+            Ok(ToolResult::Question(_)) => problem(&Fault::internal("a question without anybody to ask")),
             Err(fault) => problem(&fault),
         })
     }

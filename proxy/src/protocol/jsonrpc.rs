@@ -89,7 +89,7 @@ struct Envelope<'a> {
 }
 
 /// Tells a member that is `null` from one that is absent, which `Option` alone does not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -129,7 +129,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn is_id(id: &RawValue) -> bool {
+pub fn is_id(id: &RawValue) -> bool {
     let text = id.get();
     text.len() <= MAX_ID_BYTES && text.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
 }
@@ -164,6 +164,14 @@ pub fn error(id: Option<&Id>, error: &Error) -> Vec<u8> {
     }
     out.extend_from_slice(b"}}");
     out
+}
+
+/// A result is passed on as its connector wrote it, perhaps over several lines. Between the tokens of JSON, and only there,
+/// a line may end: where messages end with their line, a blank does as well.
+pub fn join_lines(message: &mut [u8]) {
+    for byte in message.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
 }
 
 /// Appends `text` as a JSON string.

@@ -73,6 +73,7 @@ pub struct Endpoint {
     guard: Guard,
     drain: Drain,
     listeners: Arc<Semaphore>,
+    cancellations: Arc<mcp::Cancellations>,
 }
 
 impl Endpoint {
@@ -80,7 +81,7 @@ impl Endpoint {
     pub fn new(gate: Arc<Gate>, settings: Settings, local: SocketAddr, drain: Drain) -> Self {
         let guard = Guard::new(local, &settings.hosts, &settings.origins);
         let listeners = Arc::new(Semaphore::new(settings.listeners));
-        Self { gate, settings, guard, drain, listeners }
+        Self { gate, settings, guard, drain, listeners, cancellations: Arc::default() }
     }
 
     /// Serves one request. Dropping the future gives the call up.

@@ -1,8 +1,9 @@
 // A connector in JavaScript: proves that the interface can be implemented with componentize-js.
 //
 // `echo` answers its arguments; `fetch` makes one request with a secret in a header, says what the
-// answer means, and returns status and body.
+// answer means, and returns status and body. `greet` reports progress, asks for a name, and answers with content.
 
+import { canBring, reportProgress } from 'ferrata:connector/agent@0.1.0';
 import { send } from 'ferrata:connector/http@0.1.0';
 import { write } from 'ferrata:connector/log@0.1.0';
 
@@ -24,6 +25,7 @@ const object = (properties) => ({
 });
 const ECHO = object({ text: { type: 'string' } });
 const FETCH_INPUT = object({ path: { type: 'string', pattern: '^/' } });
+const NAME_FORM = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] };
 const FETCH_OUTPUT = object({ status: { type: 'integer' }, body: { type: 'string' } });
 
 export const manifest = {
@@ -34,8 +36,9 @@ export const tools = {
   listTools: () => [
     tool('echo', 'Answers what it was told.', ECHO, ECHO),
     tool('fetch', 'Fetches a path of the upstream.', FETCH_INPUT, FETCH_OUTPUT),
+    tool('greet', 'Greets whoever it is.', object({}), undefined),
   ],
-  call: (name, invocations) => invocations.map((invocation) => answer(name, JSON.parse(invocation.arguments))),
+  call: (name, invocations) => invocations.map((invocation) => answer(name, invocation)),
 };
 
 function tool(name, description, accepts, returns) {
@@ -44,21 +47,36 @@ function tool(name, description, accepts, returns) {
     title: name[0].toUpperCase() + name.slice(1),
     description,
     inputSchema: JSON.stringify(accepts),
-    outputSchema: JSON.stringify(returns),
+    outputSchema: returns && JSON.stringify(returns),
     effect: 'read',
     firstOperation: 'fetch',
     maxBatch: 1,
   };
 }
 
-function answer(name, args) {
+function answer(name, invocation) {
   try {
-    return { tag: 'ok', val: JSON.stringify(name === 'fetch' ? fetchPath(args.path) : args) };
+    if (name === 'greet') return { tag: 'ok', val: greet(invocation.inputs) };
+    const args = JSON.parse(invocation.arguments);
+    const result = name === 'fetch' ? fetchPath(args.path) : args;
+    return { tag: 'ok', val: { tag: 'object', val: JSON.stringify(result) } };
   } catch (failure) {
     // A fault of the host, thrown by an import, carries the record as its payload: handed on as it came, with its ticket.
     if (failure.payload === undefined) throw failure;
     return { tag: 'err', val: failure.payload };
   }
+}
+
+function greet(inputs) {
+  if (inputs === undefined) {
+    reportProgress(1, 2, 'asking');
+    const params = { message: 'Who?', requestedSchema: NAME_FORM };
+    const requests = { who: { method: 'elicitation/create', params } };
+    return { tag: 'input-required', val: { requests: JSON.stringify(requests), state: 'asked' } };
+  }
+  const { name } = JSON.parse(inputs.responses).who.content;
+  const text = `${name}, ${inputs.state}, ${canBring()}`;
+  return { tag: 'content', val: { blocks: JSON.stringify([{ type: 'text', text }]), structured: undefined } };
 }
 
 function fetchPath(path) {

@@ -1,24 +1,34 @@
 """A connector in Python: proves that the interface can be implemented with componentize-py.
 
 `echo` answers its arguments; `fetch` makes one request with a secret in a header, says what the
-answer means, and returns status and body.
+answer means, and returns status and body. `greet` reports progress, asks for a name, and answers
+with content.
 """
 
 import json
 
 from componentize_py_types import Err, Ok, Result
 from wit_world import exports
-from wit_world.exports.tools import Invocation, Tool
-from wit_world.imports import http, log
+from wit_world.exports.tools import (
+    Answer,
+    Answer_Content,
+    Answer_InputRequired,
+    Answer_Object,
+    Invocation,
+    Tool,
+)
+from wit_world.imports import agent, http, log
 from wit_world.imports.http import Directive, Exchange, Header, Request, Throttle
 from wit_world.imports.types import (
     Atom_Bytes,
     Atom_Secret,
+    Content,
     Effect,
     Encoding,
     Fault,
     FaultKind,
     Part,
+    Question,
 )
 
 MANIFEST = {
@@ -51,6 +61,12 @@ FETCH_OUTPUT = {
     "required": ["status", "body"],
     "additionalProperties": False,
 }
+NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
+NAME_FORM = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+}
 
 
 class Manifest(exports.Manifest):
@@ -63,32 +79,47 @@ class Tools(exports.Tools):
         return [
             tool("echo", "Answers what it was told.", ECHO_SCHEMA, ECHO_SCHEMA),
             tool("fetch", "Fetches a path of the upstream.", FETCH_INPUT, FETCH_OUTPUT),
+            tool("greet", "Greets whoever it is.", NOTHING, None),
         ]
 
-    def call(self, tool: str, invocations: list[Invocation]) -> list[Result[str, Fault]]:
-        return [answer(tool, json.loads(invocation.arguments)) for invocation in invocations]
+    def call(self, tool: str, invocations: list[Invocation]) -> list[Result[Answer, Fault]]:
+        return [answer(tool, invocation) for invocation in invocations]
 
 
-def tool(name: str, description: str, accepts: dict, returns: dict) -> Tool:
+def tool(name: str, description: str, accepts: dict, returns: dict | None) -> Tool:
     return Tool(
         name=name,
         title=name.capitalize(),
         description=description,
         input_schema=json.dumps(accepts),
-        output_schema=json.dumps(returns),
+        output_schema=json.dumps(returns) if returns else None,
         effect=Effect.READ,
         first_operation="fetch",
         max_batch=1,
     )
 
 
-def answer(tool: str, arguments: dict) -> Result[str, Fault]:
+def answer(tool: str, invocation: Invocation) -> Result[Answer, Fault]:
+    arguments = json.loads(invocation.arguments)
     try:
+        if tool == "greet":
+            return Ok(greet(invocation))
         result = fetch(arguments["path"]) if tool == "fetch" else arguments
-        return Ok(json.dumps(result))
+        return Ok(Answer_Object(json.dumps(result)))
     except Err as failure:
         # A fault of the host, raised by an import: handed on as it came, with its ticket.
         return Err(failure.value)
+
+
+def greet(invocation: Invocation) -> Answer:
+    if invocation.inputs is None:
+        agent.report_progress(1, 2, "asking")
+        params = {"message": "Who?", "requestedSchema": NAME_FORM}
+        requests = {"who": {"method": "elicitation/create", "params": params}}
+        return Answer_InputRequired(Question(json.dumps(requests), state="asked"))
+    name = json.loads(invocation.inputs.responses)["who"]["content"]["name"]
+    text = f"{name}, {invocation.inputs.state}, {agent.can_bring()}"
+    return Answer_Content(Content(json.dumps([{"type": "text", "text": text}]), structured=None))
 
 
 def fetch(path: str) -> dict:

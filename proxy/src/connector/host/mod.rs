@@ -2,6 +2,7 @@
 //!
 //! Owns the state behind a sandbox. Everything that leaves the machine goes through `egress`; nothing here decides a policy.
 
+mod agent;
 mod cache;
 mod context;
 mod fault;
@@ -20,6 +21,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::bindings;
 use super::bounds::{Bounds, MemoryLimit};
+use crate::call::Client;
 use crate::egress::Egress;
 use crate::egress::scope::{Purpose, Scope};
 use crate::fault::{Fault, FaultKind};
@@ -50,6 +52,8 @@ pub struct Runtime {
 pub struct Run {
     pub runtime: Arc<Runtime>,
     pub scope: Arc<Scope>,
+    /// Of the call that is under way; one that can do nothing outside of calls.
+    pub client: Client,
     tickets: FaultTickets,
     log_budget: LogBudget,
 }
@@ -57,7 +61,7 @@ pub struct Run {
 impl Run {
     pub fn new(runtime: Arc<Runtime>, scope: Arc<Scope>) -> Self {
         let log_budget = LogBudget::new(runtime.bounds.log);
-        Self { runtime, scope, tickets: FaultTickets::default(), log_budget }
+        Self { runtime, scope, client: Client::default(), tickets: FaultTickets::default(), log_budget }
     }
 
     /// A place among the guests that wait; a full house refuses, so that waiting guests never take every sandbox. A login needs none: the
@@ -128,6 +132,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     bindings::types::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
     bindings::context::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
+    bindings::agent::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
     bindings::http::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
     bindings::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;
     bindings::sql::add_to_linker::<_, HasSelf<Guest>>(linker, |g| g)?;

@@ -2,6 +2,8 @@
 //!
 //! Revision 2025-03-26 had them, the next one took them away, and only there are they served.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use http::HeaderMap;
 use serde_json::value::RawValue;
@@ -26,7 +28,7 @@ pub fn is_batch(text: &[u8]) -> bool {
 
 /// The array of answers; none when no message wanted one.
 pub async fn answer(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     caller: &Caller,
     headers: Option<&HeaderMap>,
     text: &[u8],
@@ -47,7 +49,7 @@ fn open(text: &[u8]) -> Result<Vec<&RawValue>, Error> {
 }
 
 async fn answer_one(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     caller: &Caller,
     headers: Option<&HeaderMap>,
     text: &[u8],
@@ -57,13 +59,15 @@ async fn answer_one(
         Ok(Message::Notification { .. } | Message::Response) => return None,
         Err(malformed) => return Some(jsonrpc::error(malformed.id, &malformed.error)),
     };
-    let request = Request { id, method: &method, params, headers };
+    let request = Request { id, method: &method, params, headers, session: None };
     let params = match Params::read(params) {
         Ok(params) => params,
         Err(error) => return Some(jsonrpc::error(Some(id), &error)),
     };
     match legacy::answer(gate, caller, request, &params).await {
         Answer::Message { body, .. } => Some(body),
+        // Its place in the batch is the only one that it has.
+        Answer::Reporting(reporting) => reporting.last().await,
         Answer::Initialized { .. } | Answer::Listen(_) => {
             let error = Error::invalid_request(format!("{method} cannot be part of a batch"));
             Some(jsonrpc::error(Some(id), &error))

@@ -8,8 +8,11 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
+use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 
 use super::params::Params;
+use crate::connector::Mirror;
 use crate::protocol::jsonrpc::Error;
 
 /// Headers and body do not say the same.
@@ -39,13 +42,46 @@ pub fn check(headers: &HeaderMap, version: &str, method: &str, params: &Params<'
     same.then_some(()).ok_or_else(|| mismatch(NAME))
 }
 
+/// Compares what a tool wants repeated in headers with the arguments of a call. An argument that is not there, or `null`, has no header.
+pub fn check_mirrors(headers: &HeaderMap, mirrors: &[Mirror], arguments: &RawValue) -> Result<(), Error> {
+    if mirrors.is_empty() {
+        return Ok(());
+    }
+    let arguments: Value = serde_json::from_str(arguments.get())
+        .map_err(|error| Error::invalid_params(format!("`arguments` could not be read: {error}")))?;
+    for Mirror { header, path } in mirrors {
+        let value = path.iter().try_fold(&arguments, |value, name| value.get(name)).unwrap_or(&Value::Null);
+        match value {
+            Value::Null if !headers.contains_key(header) => {}
+            value => {
+                let said = decode(single(headers, header)?);
+                said.filter(|said| says(said, value)).ok_or_else(|| mismatch(header))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn says(header: &[u8], value: &Value) -> bool {
+    match value {
+        Value::String(text) => header == text.as_bytes(),
+        Value::Bool(truth) => header == truth.to_string().as_bytes(),
+        // `42` and `42.0` are one number.
+        Value::Number(number) => serde_json::from_slice::<Number>(header).is_ok_and(|said| {
+            let whole = said.as_i64().zip(number.as_i64());
+            whole.map_or_else(|| said.as_f64() == number.as_f64(), |(said, number)| said == number)
+        }),
+        _ => false,
+    }
+}
+
 fn must_equal(headers: &HeaderMap, name: &'static str, body: &str) -> Result<(), Error> {
     let same = single(headers, name)?.as_bytes() == body.as_bytes();
     same.then_some(()).ok_or_else(|| mismatch(name))
 }
 
 /// The header's only value: of several, two readers might take different ones.
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a HeaderValue, Error> {
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a HeaderValue, Error> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
@@ -98,6 +134,38 @@ mod tests {
             &[good[0], good[1], good[1]],
         ] {
             assert_eq!(verdict("tools/list", "{}", bad), Err(HEADER_MISMATCH), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn repeated_arguments_say_what_the_arguments_say() {
+        let mirror =
+            |name: &str| Mirror { header: format!("mcp-param-{name}"), path: vec!["o".into(), name.into()] };
+        let mirrors = ["text", "count", "on"].map(mirror);
+        let verdict = |arguments: &str, headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let arguments = RawValue::from_string(arguments.into()).unwrap();
+            check_mirrors(&headers.collect(), &mirrors, &arguments).map_err(|error| error.code)
+        };
+        let all = r#"{"o":{"text":"Hello","count":42,"on":true}}"#;
+        let (text, count, on) =
+            (("mcp-param-text", "Hello"), ("mcp-param-count", "42.0"), ("mcp-param-on", "true"));
+        assert_eq!(verdict(all, &[text, count, on]), Ok(()));
+        assert_eq!(verdict(all, &[("mcp-param-text", "=?base64?SGVsbG8=?="), count, on]), Ok(()));
+        assert_eq!(verdict(r#"{"o":{"text":null}}"#, &[]), Ok(()));
+        assert_eq!(verdict("{}", &[("mcp-param-other", "x")]), Ok(()));
+        for (arguments, headers) in [
+            (all, &[count, on][..]),
+            (all, &[("mcp-param-text", "hello"), count, on]),
+            (all, &[("mcp-param-text", "=?base64?SGVsbG8?="), count, on]),
+            (all, &[("mcp-param-text", "=?base64?SGVs!!!bG8=?="), count, on]),
+            (all, &[text, ("mcp-param-count", "43"), on]),
+            (all, &[text, count, ("mcp-param-on", "True")]),
+            ("{}", &[text]),
+            (r#"{"o":{"text":null}}"#, &[text]),
+            (r#"{"o":{"text":["Hello"]}}"#, &[text]),
+        ] {
+            assert_eq!(verdict(arguments, headers), Err(HEADER_MISMATCH), "{arguments} {headers:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Streamable HTTP: MCP messages as requests to one address.
 //!
-//! `POST` brings one message, or in revision 2025-03-26 a batch. Answers are plain JSON; only a listener
-//! gets a stream, by `subscriptions/listen` or, in the legacy era, by `GET`. A client gives a call up by
+//! `POST` brings one message, or in revision 2025-03-26 a batch. Answers are plain JSON; a listener gets a stream, by
+//! `subscriptions/listen` or, in the legacy era, by `GET`, and so does a call that has progress to report. A client gives a call up by
 //! closing its connection (HTTP/1) or its stream (HTTP/2).
 
 use std::error::Error as StdError;
@@ -13,15 +13,16 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::listen::{Feed, Listener};
-use super::{Answer, Request, answer, batch, headers, modern, version};
+use super::reporting::Said;
+use super::{Answer, Params, Request, Session, answer, batch, headers, modern, version};
 use crate::call::Caller;
 use crate::protocol::jsonrpc::{self, Error, Message};
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{Endpoint, body, respond};
 use crate::server::Body;
 
-/// Names a legacy session. Nothing hangs on it: it is given because some clients listen for changes only when
-/// they have one, and whatever a client sends back is accepted, so that a restart ends no session.
+/// Names a legacy session. It is given because some clients listen for changes only when they have one, and because it tells whose call
+/// is given up. Whatever a client sends back is accepted, so that a restart ends no session.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 impl Endpoint {
@@ -56,15 +57,34 @@ impl Endpoint {
         }
         match jsonrpc::parse(text) {
             Ok(Message::Request { id, method, params }) => {
-                let request = Request { id, method: &method, params, headers: Some(headers) };
-                self.respond(answer(&self.gate, caller, request).await)
+                let session = self.session(headers);
+                let request = Request { id, method: &method, params, headers: Some(headers), session };
+                self.respond(answer(&self.gate, caller, request).await).await
             }
-            Ok(Message::Notification { .. } | Message::Response) => Ok(acknowledge(headers)),
+            Ok(Message::Notification { method, params }) => {
+                if method == "notifications/cancelled" {
+                    self.cancel(caller, headers, params);
+                }
+                Ok(acknowledge(headers))
+            }
+            Ok(Message::Response) => Ok(acknowledge(headers)),
             Err(malformed) => Ok(bad_request(malformed.id, &malformed.error)),
         }
     }
 
-    fn respond(&self, answer: Answer) -> Result<Response<Body>, Refusal> {
+    /// Modern clients have none.
+    fn session<'a>(&'a self, headers: &'a HeaderMap) -> Option<Session<'a>> {
+        Session::new(headers.get(SESSION)?.to_str().ok()?, &self.cancellations)
+    }
+
+    fn cancel(&self, caller: &Caller, headers: &HeaderMap, params: Option<&RawValue>) {
+        let Ok(Params { request_id: Some(id), .. }) = Params::read(params) else { return };
+        if let Some(session) = self.session(headers) {
+            session.cancel(caller, id);
+        }
+    }
+
+    async fn respond(&self, answer: Answer) -> Result<Response<Body>, Refusal> {
         match answer {
             Answer::Message { status, body } => Ok(respond::json(status, body)),
             Answer::Initialized { body, .. } => {
@@ -73,6 +93,12 @@ impl Endpoint {
                 response.headers_mut().extend(session.ok().map(|session| (SESSION, session)));
                 Ok(response)
             }
+            // What reports nothing needs no stream, and keeps its status.
+            Answer::Reporting(mut reporting) => Ok(match reporting.next().await {
+                Said::Progress(first) => respond::events(reporting.into_events(first)),
+                Said::Answer { status, body } => respond::json(status, body),
+                Said::Nothing => respond::accepted(),
+            }),
             Answer::Listen(subscription) => {
                 let listener = Listener::modern(&subscription, self.feed()?);
                 Ok(respond::events(listener.into_events()))
@@ -126,7 +152,7 @@ fn bad_request(id: Option<&RawValue>, error: &Error) -> Response<Body> {
     respond::json(StatusCode::BAD_REQUEST, jsonrpc::error(id, error))
 }
 
-fn accepts_events(headers: &HeaderMap) -> bool {
+pub fn accepts_events(headers: &HeaderMap) -> bool {
     let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     ranges.flat_map(|value| value.split(',')).any(|range| {
         let range = range.split(';').next().unwrap_or_default().trim();

@@ -1,17 +1,19 @@
 //! Requests of the revisions that begin with `initialize`, served without remembering that they did.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::params::Params;
 use super::version::negotiate;
-use super::{Answer, Era, Request, results};
+use super::{Answer, Era, Request, call, results};
 use crate::call::Caller;
 use crate::gate::Gate;
 use crate::protocol::jsonrpc::Error;
 
-pub async fn answer(gate: &Gate, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
+pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
     let served = match request.method {
-        "tools/call" => super::call_tool(gate, caller, request, params, Era::Legacy).await.map(Answer::ok),
+        "tools/call" => call::answer(gate, caller, request, params, Era::Legacy).await,
         "tools/list" => super::list_tools(gate, caller, request.id, params, Era::Legacy).map(Answer::ok),
         "initialize" => initialize(&request, params),
         "ping" => Ok(Answer::ok(results::empty(request.id))),

@@ -3,22 +3,14 @@
 //! Owns what a listener hears, in order: an acknowledgement (modern), a message for each change, and when
 //! Ferrata drains, an end. Changes that come faster than they are read are heard as one.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::events::{PING, PING_INTERVAL, event};
 use super::results;
 use crate::protocol::jsonrpc::Id;
 use crate::server::Drain;
-
-/// Rest between signs of life on an event stream: shorter than the minute after which proxies call it idle, and
-/// the way in which a vanished client is noticed.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
-
-/// A comment, which clients skip.
-const PING: Bytes = Bytes::from_static(b": ping\n\n");
 
 /// What a modern client asked to hear.
 #[derive(Debug)]
@@ -100,16 +92,11 @@ impl Listener {
         stream::unfold(self, async |mut listener| {
             let event = match tokio::time::timeout(PING_INTERVAL, listener.next()).await {
                 Err(_) => PING,
-                Ok(message) => event(&message?),
+                Ok(message) => event(message?),
             };
             Some((event, listener))
         })
     }
-}
-
-/// One JSON-RPC message, which holds no line break, as an event.
-fn event(message: &[u8]) -> Bytes {
-    [b"event: message\ndata: ", message, b"\n\n"].concat().into()
 }
 
 #[cfg(test)]
@@ -171,7 +158,7 @@ mod tests {
         let mut events = Box::pin(Listener::legacy(feed).into_events());
         assert_eq!(events.next().await, Some(PING));
         change.send_replace(1);
-        assert_eq!(events.next().await, Some(event(&results::tools_changed(None))));
+        assert_eq!(events.next().await, Some(event(results::tools_changed(None))));
         trigger.begin();
         assert_eq!(events.next().await, None);
     }

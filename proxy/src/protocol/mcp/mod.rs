@@ -5,26 +5,33 @@
 //! nothing is kept between two of their requests.
 
 pub mod batch;
+mod call;
+mod cancel;
+mod events;
 mod headers;
 pub mod http;
 mod legacy;
 mod listen;
 mod modern;
 mod params;
+mod reporting;
 mod results;
 pub mod version;
+
+use std::sync::Arc;
 
 use ::http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
+pub use cancel::{Cancellations, Session};
 pub use listen::{Feed, Listener, Subscription};
 pub use params::Params;
+pub use reporting::{Reporting, Said};
 pub use results::{Era, tools_changed};
 
-use super::hints::Hints;
 use super::jsonrpc::{self, Error, Id};
 use crate::call::Caller;
-use crate::fault::{Fault, quotable};
+use crate::fault::Fault;
 use crate::gate::Gate;
 
 /// One request, with what its transport adds to it.
@@ -35,6 +42,8 @@ pub struct Request<'a> {
     pub params: Option<&'a RawValue>,
     /// Over HTTP.
     pub headers: Option<&'a HeaderMap>,
+    /// Of a legacy client over HTTP, which can give its calls up by another request.
+    pub session: Option<Session<'a>>,
 }
 
 /// What a request is answered with.
@@ -44,6 +53,8 @@ pub enum Answer {
     Message { status: StatusCode, body: Vec<u8> },
     /// The response to a legacy client's `initialize`, and the revision that was agreed on.
     Initialized { version: &'static str, body: Vec<u8> },
+    /// Messages about how far a call is, and then its response.
+    Reporting(Reporting),
     /// A stream of messages that begins with an acknowledgement.
     Listen(Subscription),
 }
@@ -59,7 +70,7 @@ impl Answer {
 }
 
 /// Answers a request of either era. Dropping the future gives the call up.
-pub async fn answer(gate: &Gate, caller: &Caller, request: Request<'_>) -> Answer {
+pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>) -> Answer {
     let params = match Params::read(request.params) {
         Ok(params) => params,
         Err(error) => return Answer::error(request.id, StatusCode::BAD_REQUEST, &error),
@@ -87,23 +98,4 @@ fn list_tools(
 ) -> Result<Vec<u8>, Error> {
     params.refuse_cursor()?;
     Ok(results::tools(id, era, &gate.tools(caller)))
-}
-
-/// `tools/call`. An error is a mistake in the message; a call that fails is a result.
-async fn call_tool(
-    gate: &Gate,
-    caller: &Caller,
-    request: Request<'_>,
-    params: &Params<'_>,
-    era: Era,
-) -> Result<Vec<u8>, Error> {
-    let name = params.name().ok_or_else(|| Error::invalid_params("`name` must say which tool"))?;
-    let unknown = || Error::invalid_params(format!("Unknown tool: {}", quotable(&name)));
-    let tool = gate.tool(caller, &name).ok_or_else(unknown)?;
-    let hints = Hints::read(params.hints(), request.headers).map_err(Error::invalid_params)?;
-    let call = hints.into_call(params.arguments()?, caller.clone());
-    Ok(match gate.call(&tool, call).await {
-        Ok(result) => results::tool_result(request.id, era, &result),
-        Err(fault) => results::fault(request.id, era, &fault),
-    })
 }

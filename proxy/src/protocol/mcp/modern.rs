@@ -1,12 +1,14 @@
 //! Requests of revision 2026-07-28: each says its revision and its client's capabilities, and none
 //! depends on another.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::json;
 
 use super::params::{Params, is_object};
 use super::version::{self, MODERN};
-use super::{Answer, Era, Request, Subscription, headers, results};
+use super::{Answer, Era, Request, Subscription, call, headers, results};
 use crate::call::Caller;
 use crate::gate::Gate;
 use crate::protocol::jsonrpc::{self, Error};
@@ -23,12 +25,12 @@ pub fn claims(request: &Request<'_>, params: &Params<'_>) -> bool {
     header.is_some_and(|version| !version::is_legacy(&version))
 }
 
-pub async fn answer(gate: &Gate, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
+pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
     if let Err(error) = admit(&request, params) {
         return Answer::error(request.id, StatusCode::BAD_REQUEST, &error);
     }
     let served = match request.method {
-        "tools/call" => super::call_tool(gate, caller, request, params, Era::Modern).await.map(Answer::ok),
+        "tools/call" => call::answer(gate, caller, request, params, Era::Modern).await,
         "tools/list" => super::list_tools(gate, caller, request.id, params, Era::Modern).map(Answer::ok),
         "server/discover" => Ok(Answer::ok(results::discover(request.id))),
         "subscriptions/listen" => params
@@ -39,9 +41,14 @@ pub async fn answer(gate: &Gate, caller: &Caller, request: Request<'_>, params: 
     served.unwrap_or_else(|error| Answer::error(request.id, status_of(&error), &error))
 }
 
-/// Past the envelope a wrong parameter is an answer like any other; only a wrong method is the address's fault.
-fn status_of(error: &Error) -> StatusCode {
-    if error.code == jsonrpc::METHOD_NOT_FOUND { StatusCode::NOT_FOUND } else { StatusCode::OK }
+/// Past the envelope a wrong parameter is an answer like any other. A wrong method is the address's fault, and what the client should have
+/// said before is its own.
+pub fn status_of(error: &Error) -> StatusCode {
+    match error.code {
+        jsonrpc::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        headers::HEADER_MISMATCH | call::MISSING_CAPABILITY => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
 }
 
 /// Checks what every modern request must say, in the order that tells a client most: its own members, its
@@ -103,7 +110,8 @@ mod tests {
     /// The era, and for the modern one the code of the refusal.
     fn judge(params: &Value, headers: Option<&HeaderMap>) -> Option<Result<(), i32>> {
         let (id, params) = (RawValue::from_string("1".into()).unwrap(), to_raw_value(params).unwrap());
-        let request = Request { id: &id, method: "server/discover", params: Some(&params), headers };
+        let request =
+            Request { id: &id, method: "server/discover", params: Some(&params), headers, session: None };
         let params = Params::read(request.params).unwrap();
         claims(&request, &params).then(|| admit(&request, &params).map_err(|error| error.code))
     }

@@ -3,12 +3,14 @@
 //! Most are judged where they are used, so that a wrong one is answered by the method that wanted it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::call::{Capabilities, Inputs};
 use crate::protocol::hints::MetaHints;
-use crate::protocol::jsonrpc::{self, Error};
+use crate::protocol::jsonrpc::{self, Error, present};
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Params<'a> {
@@ -26,6 +28,10 @@ pub struct Params<'a> {
     protocol_version: Option<&'a RawValue>,
     #[serde(borrow, rename = "requestId")]
     pub request_id: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "inputResponses", deserialize_with = "present")]
+    input_responses: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "requestState", deserialize_with = "present")]
+    request_state: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta")]
     pub meta: Option<Meta<'a>>,
 }
@@ -45,6 +51,8 @@ pub struct Meta<'a> {
     idempotency_key: Option<&'a RawValue>,
     #[serde(borrow)]
     traceparent: Option<&'a RawValue>,
+    #[serde(borrow, rename = "progressToken")]
+    progress_token: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +93,37 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// What a call brings to the questions of an earlier one; none if it brings nothing.
+    pub fn inputs(&self) -> Result<Option<Inputs>, Error> {
+        let state = self.request_state.map(|raw| {
+            let text = jsonrpc::text(raw).map(Cow::into_owned);
+            text.ok_or_else(|| Error::invalid_params("`requestState` must be text"))
+        });
+        let (state, responses) = (state.transpose()?, self.input_responses);
+        if state.is_none() && responses.is_none() {
+            return Ok(None);
+        }
+        let responses = match responses {
+            None => empty_object()?,
+            Some(responses) if holds_objects(responses) => responses.to_owned(),
+            Some(_) => return Err(Error::invalid_params("`inputResponses` must be an object of objects")),
+        };
+        Ok(Some(Inputs { responses, state }))
+    }
+
+    /// What the client can be asked for.
+    pub fn capabilities(&self) -> Capabilities {
+        let declared = self.meta.as_ref().and_then(|meta| meta.client_capabilities);
+        declared.map(Capabilities::declared).unwrap_or_default()
+    }
+
+    /// What progress is reported under, if it is asked for.
+    pub fn progress_token(&self) -> Result<Option<&'a RawValue>, Error> {
+        let token = self.meta.as_ref().and_then(|meta| meta.progress_token);
+        let wrong = || Error::invalid_params("`progressToken` must be a short string or a number");
+        token.map(|token| jsonrpc::is_id(token).then_some(token).ok_or_else(wrong)).transpose()
+    }
+
     /// The list of tools is one page, so every cursor is one that Ferrata never gave.
     pub fn refuse_cursor(&self) -> Result<(), Error> {
         let none = self.cursor.is_none();
@@ -108,6 +147,11 @@ impl<'a> Params<'a> {
             traceparent: meta.traceparent,
         }
     }
+}
+
+fn holds_objects(raw: &RawValue) -> bool {
+    let members = serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(raw.get());
+    members.is_ok_and(|members| members.values().all(|member| is_object(member)))
 }
 
 pub fn is_object(raw: &RawValue) -> bool {

@@ -2,8 +2,11 @@
 //!
 //! Owns the members that the eras differ in: a modern result says its type and who answered.
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use super::version;
-use crate::call::ToolResult;
+use crate::call::{Content, Progress, Question, ToolResult};
 use crate::fault::Fault;
 use crate::gate::Listing;
 use crate::protocol::fault_data::FaultData;
@@ -56,6 +59,15 @@ impl Writer {
         writer
     }
 
+    /// For a result that is not complete.
+    fn of_type(id: &Id, result_type: &str, capacity: usize) -> Self {
+        let mut out = jsonrpc::open_result(id, capacity + SERVER_INFO.len() + 128);
+        out.push(b'{');
+        let mut writer = Self { out, era: Era::Modern };
+        jsonrpc::push_string(writer.member("resultType"), result_type);
+        writer
+    }
+
     /// Begins a member; its value is appended to what is returned. Names are ours and need no escapes.
     fn member(&mut self, name: &str) -> &mut Vec<u8> {
         if self.out.last() != Some(&b'{') {
@@ -103,12 +115,43 @@ impl Writer {
 }
 
 pub fn tool_result(id: &Id, era: Era, result: &ToolResult) -> Vec<u8> {
-    let value = result.value.get();
+    match result {
+        ToolResult::Object(value) => object(id, era, value.get()),
+        ToolResult::Content(result) => content(id, era, result),
+        ToolResult::Question(result) => question(id, result),
+    }
+}
+
+fn object(id: &Id, era: Era, value: &str) -> Vec<u8> {
     // Once as it is and once as a string, whose quotes are escaped.
     let mut writer = Writer::new(id, era, value.len() * 2 + value.len() / 4);
     writer.text_content(value);
     writer.raw("structuredContent", value.as_bytes());
     writer.raw("isError", b"false");
+    writer.finish(None)
+}
+
+fn content(id: &Id, era: Era, Content { blocks, structured }: &Content) -> Vec<u8> {
+    let structured = structured.as_ref().map(|structured| structured.get());
+    let mut writer = Writer::new(id, era, blocks.get().len() + structured.map_or(0, str::len));
+    writer.raw("content", blocks.get().as_bytes());
+    if let Some(structured) = structured {
+        writer.raw("structuredContent", structured.as_bytes());
+    }
+    writer.raw("isError", b"false");
+    writer.finish(None)
+}
+
+/// Only the modern era has these.
+fn question(id: &Id, Question { requests, state, .. }: &Question) -> Vec<u8> {
+    let state_bytes = state.as_ref().map_or(0, String::len);
+    let mut writer = Writer::of_type(id, "input_required", requests.get().len() + state_bytes);
+    if requests.get() != "{}" {
+        writer.raw("inputRequests", requests.get().as_bytes());
+    }
+    if let Some(state) = state {
+        jsonrpc::push_string(writer.member("requestState"), state);
+    }
     writer.finish(None)
 }
 
@@ -174,6 +217,26 @@ fn subscription(id: &Id) -> String {
     format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#, id = id.get())
 }
 
+/// How far a call has come, under the token that its client chose.
+pub fn progress(token: &RawValue, progress: &Progress) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Params<'a> {
+        #[serde(rename = "progressToken")]
+        token: &'a RawValue,
+        progress: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a str>,
+    }
+    let Progress { done, total, message } = progress;
+    let params = Params { token, progress: *done, total: *total, message: message.as_deref() };
+    let mut out = br#"{"jsonrpc":"2.0","method":"notifications/progress","params":"#.to_vec();
+    jsonrpc::push_json(&mut out, &params);
+    out.push(b'}');
+    out
+}
+
 /// `params` are the members of the object.
 fn notification(method: &str, params: &str) -> Vec<u8> {
     format!(r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{{params}}}}}"#).into_bytes()
@@ -181,10 +244,10 @@ fn notification(method: &str, params: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::call::Capabilities;
     use crate::fault::FaultKind;
 
     fn id(text: &str) -> Box<RawValue> {
@@ -197,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_result_stands_twice_and_the_eras_differ_in_what_surrounds_it() {
-        let result = ToolResult { value: id(r#"{"a": "x\"y"}"#) };
+        let result = ToolResult::Object(id(r#"{"a": "x\"y"}"#));
         let legacy = read(&tool_result(&id("1"), Era::Legacy, &result));
         let expected = json!({
             "content": [{"type": "text", "text": r#"{"a": "x\"y"}"#}],
@@ -224,6 +287,43 @@ mod tests {
             assert_eq!((&data["kind"], &data["retryable"]), (&json!("unavailable"), &json!(true)));
             assert!(result.get("structuredContent").is_none());
         }
+    }
+
+    #[test]
+    fn content_stands_as_it_is_and_a_question_is_not_complete() {
+        let (blocks, object) = (r#"[{"type":"text","text":"a"}]"#, r#"{"a":1}"#);
+        let result = ToolResult::Content(Content { blocks: id(blocks), structured: Some(id(object)) });
+        let expected = json!({"content": [{"type": "text", "text": "a"}], "structuredContent": {"a": 1}, "isError": false});
+        assert_eq!(read(&tool_result(&id("1"), Era::Legacy, &result))["result"], expected);
+        let bare = ToolResult::Content(Content { blocks: id(blocks), structured: None });
+        assert!(
+            read(&tool_result(&id("1"), Era::Modern, &bare))["result"].get("structuredContent").is_none()
+        );
+
+        let question = |requests: &str| {
+            let (needs, state) = (Capabilities::NONE, Some("sealed".to_owned()));
+            let question = Question { requests: id(requests), needs, state, idempotency_key: "k".into() };
+            read(&tool_result(&id("1"), Era::Modern, &ToolResult::Question(question)))["result"].take()
+        };
+        let asked = question(r#"{"k":{"method":"roots/list"}}"#);
+        assert_eq!(
+            (&asked["resultType"], &asked["requestState"]),
+            (&json!("input_required"), &json!("sealed"))
+        );
+        assert_eq!(asked["inputRequests"]["k"]["method"], "roots/list");
+        assert!(asked.get("content").is_none() && question("{}").get("inputRequests").is_none());
+    }
+
+    #[test]
+    fn progress_names_its_call() {
+        let all = Progress { done: 1.0, total: Some(4.0), message: Some("\"one\"".into()) };
+        let params = json!({"progressToken": "t", "progress": 1.0, "total": 4.0, "message": "\"one\""});
+        assert_eq!(read(&progress(&id("\"t\""), &all))["params"], params);
+        let little = Progress { done: 0.5, total: None, message: None };
+        assert_eq!(
+            read(&progress(&id("7"), &little))["params"],
+            json!({"progressToken": 7, "progress": 0.5})
+        );
     }
 
     #[test]

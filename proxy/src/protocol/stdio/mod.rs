@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::call::Caller;
 use crate::gate::Gate;
+use crate::protocol::jsonrpc::join_lines;
 use crate::server::Drain;
 use lines::Lines;
 use session::Session;
@@ -97,12 +98,4 @@ async fn write<W: AsyncWrite + Unpin>(writer: W, mut unread: mpsc::Receiver<Vec<
         }
     }
     writer.shutdown().await
-}
-
-/// A result is passed on as its connector wrote it, perhaps over several lines. Between the tokens of JSON, and only there,
-/// a line may end: a blank does as well.
-fn join_lines(message: &mut [u8]) {
-    for byte in message.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-        *byte = b' ';
-    }
 }

@@ -16,7 +16,9 @@ use crate::call::Caller;
 use crate::fault::{Fault, FaultKind};
 use crate::gate::Gate;
 use crate::protocol::jsonrpc::{self, Error, Id, Message};
-use crate::protocol::mcp::{self, Answer, Feed, Listener, Params, Request, Subscription, batch, version};
+use crate::protocol::mcp::{
+    self, Answer, Feed, Listener, Params, Reporting, Request, Said, Subscription, batch, version,
+};
 use crate::server::{Drain, DrainTrigger, drain};
 
 /// Calls and subscriptions of one agent at a time; one more is refused.
@@ -98,7 +100,7 @@ impl Session {
         }
         match jsonrpc::parse(&text) {
             Ok(Message::Request { id, method, params }) => {
-                let request = Request { id, method: &method, params, headers: None };
+                let request = Request { id, method: &method, params, headers: None, session: None };
                 match request.method {
                     "tools/call" => self.start_call(request, &text).await,
                     _ => self.answer(request).await,
@@ -116,6 +118,10 @@ impl Session {
     async fn answer(&mut self, request: Request<'_>) {
         match mcp::answer(&self.gate, &self.caller, request).await {
             Answer::Message { body, .. } => self.send(body).await,
+            // A call, and calls are started.
+            Answer::Reporting(reporting) => {
+                report(reporting, &self.out).await;
+            }
             Answer::Initialized { version, body } => {
                 self.agreed = Some(version);
                 self.send(body).await;
@@ -134,10 +140,12 @@ impl Session {
         let text = text.to_owned();
         self.start(request.id, async move {
             let Ok(Message::Request { id, method, params }) = jsonrpc::parse(&text) else { return };
-            let request = Request { id, method: &method, params, headers: None };
-            if let Answer::Message { body, .. } = mcp::answer(&gate, &caller, request).await {
-                out.send(body).await.ok();
-            }
+            let request = Request { id, method: &method, params, headers: None, session: None };
+            match mcp::answer(&gate, &caller, request).await {
+                Answer::Message { body, .. } => out.send(body).await.ok(),
+                Answer::Reporting(reporting) => report(reporting, &out).await,
+                Answer::Initialized { .. } | Answer::Listen(_) => None,
+            };
         })
         .await;
     }
@@ -221,6 +229,17 @@ impl Session {
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.patience, all_ended).await.is_err() {
             warn!(calls = self.tasks.len(), "calls were given up: they did not finish in time");
+        }
+    }
+}
+
+/// Passes progress on while the agent reads, and then the answer.
+async fn report(mut reporting: Reporting, out: &mpsc::Sender<Vec<u8>>) -> Option<()> {
+    loop {
+        match reporting.next().await {
+            Said::Progress(message) => drop(out.try_send(message)),
+            Said::Answer { body, .. } => return out.send(body).await.ok(),
+            Said::Nothing => return None,
         }
     }
 }

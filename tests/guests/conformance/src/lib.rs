@@ -1,6 +1,9 @@
 //! The tools that the official MCP conformance suite calls, as far as a connector can have them. Their names are the suite's, once
 //! the connector's name is before them: it is configured as `test` and, for a tool that the suite calls otherwise, as `json`.
 
+mod asking;
+mod content;
+
 use std::borrow::Cow;
 
 use ferrata_sdk::prelude::*;
@@ -19,6 +22,17 @@ struct ErrorHandling {}
 /// Writes to the log.
 #[input]
 struct LoggingTool {}
+
+/// Takes arguments that are repeated in headers.
+#[input]
+#[allow(dead_code, reason = "only their headers matter")]
+struct CustomHeaders {
+    #[schemars(extend("x-mcp-header" = "Region"))]
+    region: String,
+    #[serde(default)]
+    #[schemars(extend("x-mcp-header" = "Urgent"))]
+    urgent: bool,
+}
 
 #[data]
 struct Text {
@@ -80,6 +94,22 @@ fn connector() -> Connector<NoSettings> {
         .tool(tool("error_handling", &READ, error_handling))
         .tool(tool("logging_tool", &READ, logging_tool))
         .tool(tool("schema_2020_12_tool", &READ, read::<Contact>))
+        .tool(tool("custom_headers", &READ, read::<CustomHeaders>))
+        .tool(tool("image_content", &READ, content::image))
+        .tool(tool("audio_content", &READ, content::audio))
+        .tool(tool("embedded_resource", &READ, content::resource))
+        .tool(tool("multiple_content_types", &READ, content::mixed))
+        .tool(tool("tool_with_progress", &READ, content::progress))
+        .tool(tool("input_required_result_elicitation", &READ, asking::name))
+        .tool(tool("input_required_result_sampling", &READ, asking::capital))
+        .tool(tool("input_required_result_list_roots", &READ, asking::roots))
+        .tool(tool("input_required_result_request_state", &READ, asking::remembering))
+        .tool(tool("input_required_result_multiple_inputs", &READ, asking::everything))
+        .tool(tool("input_required_result_multi_round", &READ, asking::twice))
+        .tool(tool("input_required_result_tampered_state", &READ, asking::remembering))
+        .tool(tool("input_required_result_capabilities", &READ, asking::what_is_possible))
+        .tool(tool("missing_capability", &READ, asking::capital))
+        .tool(tool("streaming_elicitation", &READ, asking::name))
 }
 
 ferrata_sdk::export!(connector);

@@ -5,12 +5,13 @@
 #![deny(unsafe_code)]
 #![allow(clippy::result_large_err, reason = "the interface's own fault, which every function here returns")]
 
+mod answers;
 mod misdeeds;
 
 use serde_json::{Value, json};
 
 use bindings::exports::ferrata::connector::manifest::Guest as Manifest;
-use bindings::exports::ferrata::connector::tools::{Guest as Tools, Invocation, Tool};
+use bindings::exports::ferrata::connector::tools::{Answer, Guest as Tools, Invocation, Tool};
 use bindings::ferrata::connector::types::{Effect, Fault, FaultKind};
 
 mod bindings {
@@ -43,28 +44,31 @@ impl Manifest for Probe {
 
 impl Tools for Probe {
     fn list_tools() -> Result<Vec<Tool>, Fault> {
-        Ok(misdeeds::ALL.iter().map(|(name, description, _)| tool(name, description)).collect())
+        let misdeeds = misdeeds::ALL.iter().map(|(name, description, _)| tool(name, description, true));
+        Ok(misdeeds.chain(answers::ALL.iter().map(answers::Deed::tool)).collect())
     }
 
-    fn call(tool: String, invocations: Vec<Invocation>) -> Vec<Result<String, Fault>> {
-        let deed = misdeeds::ALL.iter().find(|(name, ..)| *name == tool);
-        let run = |invocation: &Invocation| match deed {
-            Some((.., deed)) => deed(&invocation.arguments),
-            None => Err(fault(FaultKind::NotFound, "no such tool")),
+    fn call(tool: String, invocations: Vec<Invocation>) -> Vec<Result<Answer, Fault>> {
+        let misdeed = misdeeds::ALL.iter().find(|(name, ..)| *name == tool);
+        let answer = answers::ALL.iter().find(|deed| deed.name == tool);
+        let run = |invocation: &Invocation| match (misdeed, answer) {
+            (Some((.., deed)), _) => deed(&invocation.arguments).map(Answer::Object),
+            (None, Some(deed)) => (deed.run)(invocation),
+            (None, None) => Err(fault(FaultKind::NotFound, "no such tool")),
         };
         invocations.iter().map(run).collect()
     }
 }
 
-fn tool(name: &str, description: &str) -> Tool {
+fn tool(name: &str, description: &str, promises: bool) -> Tool {
+    let output =
+        json!({ "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] });
     Tool {
         name: name.to_owned(),
         title: name.to_owned(),
         description: description.to_owned(),
         input_schema: json!({ "type": "object" }).to_string(),
-        output_schema:
-            json!({ "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] })
-                .to_string(),
+        output_schema: promises.then(|| output.to_string()),
         effect: Effect::Read,
         first_operation: "read".to_owned(),
         max_batch: 1,

@@ -225,7 +225,7 @@ fn remember(_: &str) -> Answer {
     text(&format!("{}: memory {in_memory}, cache {cached}", context::connector_name()))
 }
 
-fn get(upstream: &str, operation: &str, path: &str, headers: Vec<Header>) -> Request {
+pub fn get(upstream: &str, operation: &str, path: &str, headers: Vec<Header>) -> Request {
     Request {
         upstream: upstream.to_owned(),
         operation: operation.to_owned(),
@@ -254,12 +254,12 @@ fn secret() -> Part {
 }
 
 /// The whole answer as text, whatever its status.
-fn send(request: &Request) -> Answer {
+pub fn send(request: &Request) -> Answer {
     let exchange = http::send(request)?;
     exchange.settle(&Verdict::Ok)?;
     text(&String::from_utf8_lossy(&exchange.body()))
 }
 
-fn text(text: &str) -> Answer {
+pub fn text(text: &str) -> Answer {
     Ok(json!({ "text": text }).to_string())
 }
