@@ -26,6 +26,7 @@
 //! | `hostile_streams` | what a system that speaks HTTP/2 cannot break |
 //! | `hostile_upstreams` | what a system cannot break |
 //! | `deploy` | what the kustomize component makes of Deployments |
+//! | `pod` | the image as the example's pod runs it |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -52,6 +53,7 @@ mod logins;
 mod memory;
 mod outcomes;
 mod plain_http;
+mod pod;
 mod progress;
 mod reload;
 mod swap;

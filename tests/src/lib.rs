@@ -13,6 +13,7 @@
 //! | `frames` | an HTTP/2 upstream that ends streams and connections as it likes |
 //! | `wait` | waiting for a condition, with a bound |
 //! | `kubernetes` | what kustomize makes of an overlay, and the sidecar in it |
+//! | `container` | the sidecar of such a pod, run from the image |
 //! | `company` | the database of the company that the tests and the demonstration play in |
 //! | `connectors` | configurations of the connectors against stand-ins |
 //!
@@ -23,6 +24,7 @@
 pub mod artifacts;
 pub mod company;
 pub mod connectors;
+pub mod container;
 pub mod ferrata;
 pub mod frames;
 pub mod http;

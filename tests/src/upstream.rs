@@ -28,6 +28,8 @@ pub enum Reply {
     Reflection,
     /// Nothing until [`Upstream::release`], then a reflection.
     Held,
+    /// Nothing until [`Upstream::release`], then this as the body under status 200.
+    HeldThen(String),
 }
 
 /// A request that arrived.
@@ -70,7 +72,15 @@ impl Upstream {
     /// # Errors
     /// When no port can be bound.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_on(0).await
+    }
+
+    /// Starts on that port: for a network in which nobody else is.
+    ///
+    /// # Errors
+    /// When it is taken.
+    pub async fn start_on(port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let (address, shared) = (listener.local_addr()?, Arc::<Shared>::default());
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, accepting })
@@ -150,7 +160,7 @@ async fn answer(
     let seen = Seen { method: head.method.to_string(), path, headers: head.headers, body };
     lock(&shared.seen).push(seen.clone());
     let reply = lock(&shared.replies).pop_front().unwrap_or(Reply::Reflection);
-    if matches!(reply, Reply::Held) {
+    if matches!(reply, Reply::Held | Reply::HeldThen(_)) {
         let released = shared.release.notified();
         let _held = Held::new(&shared.held);
         released.await;
@@ -164,6 +174,7 @@ async fn answer(
             }
             response
         }
+        Reply::HeldThen(body) => Response::new(Full::from(body)),
         Reply::Reflection | Reply::Held => Response::new(Full::from(reflection(&seen.headers))),
     })
 }
