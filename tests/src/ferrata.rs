@@ -170,7 +170,15 @@ pub async fn cli<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<It
 /// # Errors
 /// When it cannot be built.
 pub fn command() -> Result<Command> {
-    let mut command = Command::new(artifacts::ferrata()?);
+    command_of(artifacts::ferrata()?)
+}
+
+/// As [`command`], of another binary.
+///
+/// # Errors
+/// As [`command`].
+pub fn command_of(binary: &Path) -> Result<Command> {
+    let mut command = Command::new(binary);
     command.env("FERRATA_CACHE_FOLDER", component_cache()?).kill_on_drop(true);
     for variable in ["FERRATA_CONFIG", "FERRATA_LOG"] {
         command.env_remove(variable);

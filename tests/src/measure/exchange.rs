@@ -1,5 +1,6 @@
 //! The same exchange over every route, in turns.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,16 @@ pub const DIRECT: usize = 0;
 pub const BARE: usize = 1;
 pub const FRESH: usize = 2;
 pub const REUSED: usize = 3;
+/// Only if another binary was given.
+pub const BESIDE: usize = 4;
 
-const NAMES: [&str; 4] =
-    ["direct", "bare hyper reverse proxy", "Ferrata, a fresh sandbox per call", "Ferrata, sandboxes reused"];
+const NAMES: [&str; 5] = [
+    "direct",
+    "bare hyper reverse proxy",
+    "Ferrata, a fresh sandbox per call",
+    "Ferrata, sandboxes reused",
+    "the binary beside it, fresh",
+];
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -85,11 +93,17 @@ impl Figures {
 ///
 /// # Errors
 /// When something does not start or a call fails.
-pub async fn measure(plan: &Plan, upstream: &Baseline) -> Result<Exchanges> {
+pub async fn measure(plan: &Plan, upstream: &Baseline, beside: Option<&Path>) -> Result<Exchanges> {
     let proxy = Baseline::start(&[PROXY, &upstream.address.to_string()]).await?;
     let cache = ferrata::component_cache()?;
     let fresh = Sidecar::start(sidecar::one(upstream.address, false)?, &cache).await?;
     let reused = Sidecar::start(sidecar::one(upstream.address, true)?, &cache).await?;
+    let beside = match beside {
+        Some(binary) => {
+            Some(Sidecar::start_binary(binary, sidecar::one(upstream.address, false)?, &cache).await?)
+        }
+        None => None,
+    };
     let mut kinds = Vec::new();
     for argument_bytes in ARGUMENT_BYTES {
         let arguments = route::arguments(argument_bytes);
@@ -98,20 +112,28 @@ pub async fn measure(plan: &Plan, upstream: &Baseline) -> Result<Exchanges> {
         };
         let plain =
             |at: usize, server: &Baseline| Route::plain(NAMES[at], server.address, server.id()?, &arguments);
-        let routes =
-            [plain(DIRECT, upstream)?, plain(BARE, &proxy)?, tool(FRESH, &fresh)?, tool(REUSED, &reused)?];
-        let routes = routes.map(Arc::new);
+        let mut routes = vec![
+            plain(DIRECT, upstream)?,
+            plain(BARE, &proxy)?,
+            tool(FRESH, &fresh)?,
+            tool(REUSED, &reused)?,
+        ];
+        routes.extend(beside.as_ref().map(|sidecar| tool(BESIDE, sidecar)).transpose()?);
+        let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
         kinds.extend(plan.blocks.map(|block| (argument_bytes, block, routes.clone())));
     }
     let cells = take_turns(plan.rounds, kinds).await?;
-    let memory = vec![(NAMES[FRESH], Memory::of(fresh.id()?)?), (NAMES[REUSED], Memory::of(reused.id()?)?)];
+    let sidecars = [(FRESH, Some(&fresh)), (REUSED, Some(&reused)), (BESIDE, beside.as_ref())];
+    let sidecars = sidecars.into_iter().filter_map(|(at, sidecar)| Some((NAMES[at], sidecar?.id())));
+    let memory = sidecars.map(|(name, id)| Ok((name, Memory::of(id?)?))).collect::<Result<_>>()?;
     Ok(Exchanges { cells, memory })
 }
 
-type Kind = (usize, Block, [Arc<Route>; 4]);
+type Kind = (usize, Block, Vec<Arc<Route>>);
 
 async fn take_turns(rounds: usize, kinds: Vec<Kind>) -> Result<Vec<Cell>> {
-    let mut measured: Vec<[Vec<Measured>; 4]> = kinds.iter().map(|_| Default::default()).collect();
+    let mut measured: Vec<Vec<Vec<Measured>>> =
+        kinds.iter().map(|(_, _, routes)| routes.iter().map(|_| Vec::new()).collect()).collect();
     for round in 0..rounds {
         eprint!("\rround {} of {rounds} ", round + 1);
         for ((_, block, routes), cell) in kinds.iter().zip(&mut measured) {
@@ -124,7 +146,7 @@ async fn take_turns(rounds: usize, kinds: Vec<Kind>) -> Result<Vec<Cell>> {
     }
     eprintln!();
     let figures = |(at, rounds)| Figures::new(NAMES[at], rounds);
-    let cell = |((argument_bytes, block, _), routes): (Kind, [Vec<Measured>; 4])| Cell {
+    let cell = |((argument_bytes, block, _), routes): (Kind, Vec<Vec<Measured>>)| Cell {
         argument_bytes,
         block,
         routes: routes.into_iter().enumerate().map(figures).collect(),

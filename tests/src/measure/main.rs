@@ -18,6 +18,7 @@ mod start;
 mod statistics;
 mod table;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use ferrata_tests::{Result, artifacts};
@@ -26,13 +27,18 @@ use tokio::runtime::Builder;
 use baseline::{Baseline, PROXY, UPSTREAM};
 use plan::Plan;
 
-const USAGE: &str = "usage: cargo measure [-- --quick]\n\n  --quick  a few calls of each kind, to see that everything works; its figures mean little";
+const USAGE: &str = "usage: cargo measure [-- [--quick] [--beside BINARY]]
+
+  --quick          a few calls of each kind, to see that everything works; its figures mean little
+  --beside BINARY  another build of ferrata in the same turns, such as the one without shared libraries";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => run(Plan::full()),
-        ["--quick"] => run(Plan::quick()),
+        [] => run(Plan::full(), None),
+        ["--quick"] => run(Plan::quick(), None),
+        ["--beside", binary] => run(Plan::full(), Some(binary.as_ref())),
+        ["--quick", "--beside", binary] => run(Plan::quick(), Some(binary.as_ref())),
         [UPSTREAM] => baseline::upstream(),
         [PROXY, upstream] => baseline::proxy(upstream),
         ["--help" | "-h"] => {
@@ -54,18 +60,18 @@ fn main() -> ExitCode {
 }
 
 /// One thread, so that at most one processor is busy with making the load.
-fn run(plan: Plan) -> Result<()> {
+fn run(plan: Plan, beside: Option<&Path>) -> Result<()> {
     artifacts::ferrata()?;
     artifacts::connectors()?;
     artifacts::guest(sidecar::MEASURED)?;
-    Builder::new_current_thread().enable_all().build()?.block_on(measure(&plan))
+    Builder::new_current_thread().enable_all().build()?.block_on(measure(&plan, beside))
 }
 
-async fn measure(plan: &Plan) -> Result<()> {
+async fn measure(plan: &Plan, beside: Option<&Path>) -> Result<()> {
     let before = machine::Moment::now()?;
     let upstream = Baseline::start(&[UPSTREAM]).await?;
-    let starts = start::measure(plan, &upstream).await?;
-    let exchanges = exchange::measure(plan, &upstream).await?;
+    let starts = start::measure(plan, &upstream, beside).await?;
+    let exchanges = exchange::measure(plan, &upstream, beside).await?;
     println!("{}", machine::describe(&before, &machine::Moment::now()?));
     println!("{}", table::exchanges(&exchanges.cells));
     println!("{}", table::starts(&starts));

@@ -45,9 +45,17 @@ impl Sidecar {
     /// # Errors
     /// When it does not get ready.
     pub async fn start(setup: Setup, cache: &Path) -> Result<Self> {
+        Self::start_binary(artifacts::ferrata()?, setup, cache).await
+    }
+
+    /// As [`Sidecar::start`], of another binary.
+    ///
+    /// # Errors
+    /// As [`Sidecar::start`].
+    pub async fn start_binary(binary: &Path, setup: Setup, cache: &Path) -> Result<Self> {
         let (config, log) = (setup.write()?, Log(TempDir::with_prefix("ferrata-log-")?));
         let ready = log.0.path().join("ready.json");
-        let mut command = ferrata::command()?;
+        let mut command = ferrata::command_of(binary)?;
         command.env("FERRATA_CACHE_FOLDER", cache).arg("run").arg("--config").arg(config);
         command.arg("--ready-file").arg(&ready).stdout(Stdio::null()).stderr(File::create(log.file())?);
         let began = Instant::now();

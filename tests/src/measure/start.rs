@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use ferrata_tests::Result;
 use ferrata_tests::setup::Setup;
+use ferrata_tests::{Result, artifacts};
 
 use crate::baseline::Baseline;
 use crate::plan::Plan;
@@ -35,28 +35,40 @@ pub struct Start {
 ///
 /// # Errors
 /// When one fails.
-pub async fn measure(plan: &Plan, upstream: &Baseline) -> Result<Vec<Start>> {
+pub async fn measure(plan: &Plan, upstream: &Baseline, beside: Option<&Path>) -> Result<Vec<Start>> {
     let (one, five) = (sidecar::one(upstream.address, false)?, sidecar::five(upstream.address)?);
     let many = sidecar::many(upstream.address, plan.many)?;
-    Ok(vec![
-        starts(plan, "1 connector".to_owned(), 1, one).await?,
-        starts(plan, "5 connectors".to_owned(), 5, five).await?,
-        starts(plan, format!("{} connectors", plan.many), plan.many, many).await?,
-    ])
+    let own = artifacts::ferrata()?;
+    let mut all = vec![
+        starts(plan, own, "1 connector".to_owned(), 1, one).await?,
+        starts(plan, own, "5 connectors".to_owned(), 5, five).await?,
+        starts(plan, own, format!("{} connectors", plan.many), plan.many, many).await?,
+    ];
+    if let Some(binary) = beside {
+        let five = sidecar::five(upstream.address)?;
+        all.push(starts(plan, binary, "5 connectors, beside".to_owned(), 5, five).await?);
+    }
+    Ok(all)
 }
 
-async fn starts(plan: &Plan, name: String, connectors: usize, mut setup: Setup) -> Result<Start> {
+async fn starts(
+    plan: &Plan,
+    binary: &Path,
+    name: String,
+    connectors: usize,
+    mut setup: Setup,
+) -> Result<Start> {
     eprintln!("starting with {name}");
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     let mut cache = TempDir::new()?;
     for _ in 0..plan.cold_starts {
         cache = TempDir::new()?;
-        setup = once(setup, cache.path(), &mut cold).await?;
+        setup = once(binary, setup, cache.path(), &mut cold).await?;
     }
     for _ in 0..plan.warm_starts {
-        setup = once(setup, cache.path(), &mut warm).await?;
+        setup = once(binary, setup, cache.path(), &mut warm).await?;
     }
-    let sidecar = Sidecar::start(setup, cache.path()).await?;
+    let sidecar = Sidecar::start_binary(binary, setup, cache.path()).await?;
     let before = process::cpu(sidecar.id()?)?;
     tokio::time::sleep(IDLE).await;
     let spent = process::cpu(sidecar.id()?)?.saturating_sub(before);
@@ -70,8 +82,8 @@ async fn starts(plan: &Plan, name: String, connectors: usize, mut setup: Setup) 
     })
 }
 
-async fn once(setup: Setup, cache: &Path, durations: &mut Vec<Duration>) -> Result<Setup> {
-    let sidecar = Sidecar::start(setup, cache).await?;
+async fn once(binary: &Path, setup: Setup, cache: &Path, durations: &mut Vec<Duration>) -> Result<Setup> {
+    let sidecar = Sidecar::start_binary(binary, setup, cache).await?;
     durations.push(sidecar.start);
     sidecar.end().await
 }
