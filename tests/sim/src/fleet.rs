@@ -1,0 +1,457 @@
+//! One run: sidecars, their agents and the upstream on one clock. Carries messages and tells the judge what happens; decides nothing.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::agenda::{Agenda, Ms};
+use crate::egress::account::core::{Asked, Core, Held, Refusal, Request, Settings};
+use crate::judge::{Facts, Judge};
+use crate::plan::{Kind as TroubleKind, Plan};
+use crate::policy::Priority;
+use crate::policy::breaker::{Kind, Outcome};
+use crate::policy::limit::{About, Reason, Refused, Source, Wall, WallSet};
+use crate::policy::queue::Ticket;
+use crate::policy::retry::{Decision, Failure, Repeat, Retry};
+use crate::policy::time::{Moment, Now};
+use crate::upstream::{Reply, Upstream};
+use crate::verdict::Verdict;
+
+/// When the run begins, on everybody's wall: the day on which summer time ends in Europe.
+const EPOCH: i64 = 1_792_886_400_000;
+
+/// How often the judge looks around.
+const LOOK_EVERY: Ms = 1_000;
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Event {
+    Calls { agent: usize },
+    Arrives { call: usize, attempt: u32 },
+    Unreachable { call: usize, attempt: u32 },
+    Answers { call: usize, attempt: u32, reply: Reply },
+    Again { call: usize },
+    Deadline { call: usize },
+    Leaves { call: usize },
+    Wakes { sidecar: usize },
+    Outsider { trouble: usize },
+    Step { index: usize },
+    Looks,
+}
+
+/// Where a call is.
+#[derive(Debug)]
+enum State {
+    Waits(Ticket),
+    /// Under way; for sending number `attempt`.
+    Flies(Option<Held>),
+    Rests,
+    Ended,
+}
+
+#[derive(Debug)]
+struct Call {
+    facts: Facts,
+    request: Request,
+    retry: Retry,
+    state: State,
+    attempt: u32,
+    sent_at: Ms,
+}
+
+#[derive(Debug)]
+struct Sidecar {
+    core: Core<usize>,
+    /// By how much its clock on the wall is wrong.
+    skew: i64,
+    /// Its next wake that is on the agenda.
+    wakes: Option<Ms>,
+}
+
+/// One run under way.
+struct Fleet {
+    plan: Plan,
+    rng: Rng,
+    agenda: Agenda<Event>,
+    sidecars: Vec<Sidecar>,
+    calls: Vec<Call>,
+    upstream: Upstream,
+    judge: Judge,
+    trace: DefaultHasher,
+}
+
+/// What a run gave.
+pub struct Run {
+    pub verdict: Verdict,
+    /// The same for the same seed.
+    pub trace: u64,
+    pub calls: usize,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64) -> Result<Run, String> {
+    let mut fleet = Fleet::new(Plan::of(seed), seed)?;
+    fleet.schedule();
+    while let Some(event) = fleet.agenda.next() {
+        (fleet.agenda.now(), event).hash(&mut fleet.trace);
+        fleet.happens(event);
+    }
+    let left = fleet.sidecars.iter_mut().enumerate().map(|(index, sidecar)| {
+        let now = now(fleet.agenda.now() + 10_000, sidecar.skew);
+        let _ = sidecar.core.poll(now);
+        let charges = sidecar.core.walls(now).iter().map(|wall| wall.under_way).sum();
+        (index, sidecar.core.waiting().0, sidecar.core.places().0, charges)
+    });
+    let left: Vec<_> = left.collect();
+    fleet.judge.close(&left);
+    Ok(Run { verdict: fleet.judge.verdict, trace: fleet.trace.finish(), calls: fleet.calls.len() })
+}
+
+fn now(at: Ms, skew: i64) -> Now {
+    Now { mono: Moment(at), wall: EPOCH.saturating_add_unsigned(at).saturating_add(skew) }
+}
+
+impl Fleet {
+    fn new(plan: Plan, seed: u64) -> Result<Self, String> {
+        let mut texts: Vec<String> = plan.walls.iter().map(|w| w.text.to_owned()).collect();
+        texts.extend(plan.concurrent.map(|c| format!("{c} concurrent")));
+        let wall = |text: &String| -> Result<Wall, String> {
+            let quota = text.parse().map_err(|e| format!("{text}: {e}"))?;
+            Ok(Wall::new(quota, Source::Operator))
+        };
+        let walls = WallSet::new(texts.iter().map(wall).collect::<Result<Vec<_>, _>>()?)?;
+        let walls = walls.divided(plan.sidecars)?;
+        let sidecar = |_| Sidecar { core: Core::new(Settings::default(), &walls), skew: 0, wakes: None };
+        Ok(Self {
+            rng: Rng::with_seed(seed ^ 0x5eed),
+            agenda: Agenda::new(),
+            sidecars: (0..plan.sidecars).map(sidecar).collect(),
+            calls: Vec::new(),
+            upstream: Upstream::new(&plan),
+            judge: Judge::new(&plan),
+            trace: DefaultHasher::new(),
+            plan,
+        })
+    }
+
+    fn schedule(&mut self) {
+        for agent in 0..self.plan.agents.len() {
+            let at = self.rng.u64(0..=self.plan.agents[agent].every);
+            self.agenda.enter(at, Event::Calls { agent });
+        }
+        for (trouble, planned) in self.plan.troubles.iter().enumerate() {
+            if matches!(planned.kind, TroubleKind::Outsider { .. }) {
+                self.agenda.enter(planned.from, Event::Outsider { trouble });
+            }
+        }
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            self.agenda.enter(step.at, Event::Step { index });
+        }
+        self.agenda.enter(LOOK_EVERY, Event::Looks);
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Calls { agent } => self.calls(agent),
+            Event::Arrives { call, attempt } => self.arrives(call, attempt),
+            Event::Unreachable { call, attempt } => self.unreachable(call, attempt),
+            Event::Answers { call, attempt, reply } => self.answers(call, attempt, reply),
+            Event::Again { call } => self.again(call),
+            Event::Deadline { call } => self.gives_up(call, true),
+            Event::Leaves { call } => self.gives_up(call, false),
+            Event::Wakes { sidecar } => {
+                self.sidecars[sidecar].wakes = None;
+                self.pump(sidecar);
+            }
+            Event::Outsider { trouble } => self.outsider(trouble),
+            Event::Step { index } => {
+                let step = &self.plan.steps[index];
+                self.sidecars[step.sidecar].skew += step.by;
+            }
+            Event::Looks => self.looks(),
+        }
+    }
+
+    fn now(&self, sidecar: usize) -> Now {
+        now(self.agenda.now(), self.sidecars[sidecar].skew)
+    }
+
+    /// An agent makes its calls, and comes back later.
+    fn calls(&mut self, agent: usize) {
+        let planned = self.plan.agents[agent].clone();
+        for _ in 0..planned.burst {
+            self.makes(agent);
+        }
+        let next = self.agenda.now() + self.rng.u64(1..=2 * planned.every);
+        if next < self.plan.length {
+            self.agenda.enter(next, Event::Calls { agent });
+        }
+    }
+
+    fn makes(&mut self, agent: usize) {
+        let (at, id) = (self.agenda.now(), self.calls.len());
+        let planned = &self.plan.agents[agent];
+        let deadline = at + self.rng.u64(planned.patience.0..=planned.patience.1);
+        let once = self.rng.u64(0..100) < planned.unsafe_percent;
+        let leaves = self.rng.u64(0..100) < planned.leaves_percent;
+        let facts =
+            Facts { id, sidecar: planned.sidecar, agent, deadline, once, interactive: !planned.background };
+        let request = Request {
+            agent: planned.name.as_str().into(),
+            operation: Arc::from("records.find"),
+            resource: None,
+            cost: 1,
+            priority: if planned.background { Priority::Background } else { Priority::Interactive },
+            kind: if once { Kind::Write } else { Kind::Read },
+            deadline: Moment(deadline),
+            bytes: 1_000,
+        };
+        let repeat = if once { Repeat::Twice } else { Repeat::Read };
+        let retry = Retry::new(repeat, Moment(deadline));
+        self.calls.push(Call { facts, request, retry, state: State::Rests, attempt: 0, sent_at: at });
+        self.judge.made(facts);
+        self.agenda.enter(deadline, Event::Deadline { call: id });
+        if leaves {
+            let leaves_at = self.rng.u64(at..=deadline);
+            self.agenda.enter(leaves_at, Event::Leaves { call: id });
+        }
+        self.asks(id, false);
+    }
+
+    fn asks(&mut self, id: usize, again: bool) {
+        let call = &mut self.calls[id];
+        let sidecar = call.facts.sidecar;
+        let now = now(self.agenda.now(), self.sidecars[sidecar].skew);
+        let core = &mut self.sidecars[sidecar].core;
+        let asked =
+            if again { core.ask_again(&call.request, id, now) } else { core.ask(&call.request, id, now) };
+        if again && !matches!(asked, Asked::Refused(Refusal::Budget)) {
+            self.judge.retries(sidecar, now.mono.0);
+        }
+        match asked {
+            Asked::Goes(held) => {
+                self.judge.goes_at_once(call.facts, now.mono.0);
+                self.departs(id, held);
+            }
+            Asked::Waits(ticket) => {
+                call.state = State::Waits(ticket);
+                self.judge.waits(call.facts);
+            }
+            Asked::Refused(refusal) => self.refused(id, &refusal),
+        }
+        self.pump(sidecar);
+    }
+
+    fn departs(&mut self, id: usize, mut held: Held) {
+        let at = self.agenda.now();
+        let sidecar = self.calls[id].facts.sidecar;
+        let now = self.now(sidecar);
+        let reachable = self.upstream.is_reachable(at);
+        let takes = self.rng.u64(self.plan.latency.least..=self.plan.latency.most);
+        let call = &mut self.calls[id];
+        call.attempt += 1;
+        call.sent_at = at;
+        let (attempt, again) = (call.attempt, call.attempt > 1);
+        self.judge.departs(call.facts, again, at);
+        // Counted as traffic even if no connection can be made.
+        if reachable {
+            self.sidecars[sidecar].core.sent(&mut held, again, now);
+            self.agenda.enter(at + takes, Event::Arrives { call: id, attempt });
+        } else {
+            self.agenda.enter(at + takes, Event::Unreachable { call: id, attempt });
+        }
+        call.state = State::Flies(Some(held));
+    }
+
+    fn arrives(&mut self, id: usize, attempt: u32) {
+        let at = self.agenda.now();
+        let (reply, took) = self.upstream.arrive(at);
+        self.judge.arrives(
+            self.calls[id].facts,
+            reply != Reply::TooMany { retry_after: None } && !matches!(reply, Reply::TooMany { .. }),
+            at,
+        );
+        let latency = &self.plan.latency;
+        let late = self.rng.u64(0..100) < latency.tail_percent;
+        let most = if late { latency.tail } else { latency.most };
+        let back = self.rng.u64(latency.least..=most.max(latency.least));
+        if reply != Reply::Silence {
+            self.agenda.enter(at + took + back, Event::Answers { call: id, attempt, reply });
+        }
+    }
+
+    /// What is held for this sending, if it is still under way.
+    fn lands(&mut self, id: usize, attempt: u32) -> Option<Held> {
+        let call = &mut self.calls[id];
+        match &mut call.state {
+            State::Flies(held) if call.attempt == attempt => held.take(),
+            _ => None,
+        }
+    }
+
+    fn unreachable(&mut self, id: usize, attempt: u32) {
+        let Some(held) = self.lands(id, attempt) else { return };
+        let (facts, random) = (self.calls[id].facts, self.rng.u64(..));
+        let now = self.now(facts.sidecar);
+        self.sidecars[facts.sidecar].core.never_sent(held, Some(Outcome::Failure), random, now);
+        self.judge.came_to_nothing(facts);
+        self.judge.hears(facts.sidecar, false, now.mono.0);
+        self.failed(id, Failure::NeverSent);
+    }
+
+    fn answers(&mut self, id: usize, attempt: u32, reply: Reply) {
+        let Some(held) = self.lands(id, attempt) else { return };
+        let (facts, random) = (self.calls[id].facts, self.rng.u64(..));
+        let sent_at = self.calls[id].sent_at;
+        let now = self.now(facts.sidecar);
+        let took = Duration::from_millis(now.mono.0 - sent_at);
+        let core = &mut self.sidecars[facts.sidecar].core;
+        let outcome = match reply {
+            Reply::Done => Outcome::Success { took },
+            Reply::TooMany { .. } => Outcome::Neutral,
+            Reply::ServerError | Reply::Silence => Outcome::Failure,
+        };
+        if let Reply::TooMany { retry_after } = reply {
+            let wait = retry_after.map(Duration::from_millis);
+            let _ = core.throttled(About::Upstream, wait, Moment(sent_at), now);
+            self.judge.hears_throttle(facts.sidecar, retry_after, now.mono.0);
+        }
+        let answer = core.answered(held, now);
+        core.judged(answer, Some(outcome), random, now);
+        self.judge.settles(facts, false, now.mono.0);
+        match reply {
+            Reply::Done => {
+                self.judge.hears(facts.sidecar, true, now.mono.0);
+                self.ends(id, true);
+            }
+            Reply::TooMany { retry_after } => {
+                let retry_after = retry_after.map(Duration::from_millis);
+                self.failed(id, Failure::Throttled { retry_after });
+            }
+            Reply::ServerError | Reply::Silence => {
+                self.judge.hears(facts.sidecar, false, now.mono.0);
+                self.failed(id, Failure::Unclear);
+            }
+        }
+        self.pump(facts.sidecar);
+    }
+
+    fn failed(&mut self, id: usize, failure: Failure) {
+        let random = self.rng.u64(..);
+        let sidecar = self.calls[id].facts.sidecar;
+        let now = self.now(sidecar);
+        let call = &mut self.calls[id];
+        match self.sidecars[sidecar].core.failed(&mut call.retry, failure, random, now) {
+            Decision::Again { wait } => {
+                call.state = State::Rests;
+                self.agenda.enter((now.mono + wait).0, Event::Again { call: id });
+            }
+            Decision::End { .. } => self.ends(id, false),
+        }
+        self.pump(sidecar);
+    }
+
+    fn again(&mut self, id: usize) {
+        if matches!(self.calls[id].state, State::Rests) {
+            self.asks(id, true);
+        }
+    }
+
+    /// The deadline has come, or the agent goes away.
+    fn gives_up(&mut self, id: usize, deadline: bool) {
+        let facts = self.calls[id].facts;
+        let (now, random) = (self.now(facts.sidecar), self.rng.u64(..));
+        let waited = Duration::from_millis(now.mono.0 - self.calls[id].sent_at);
+        let core = &mut self.sidecars[facts.sidecar].core;
+        match std::mem::replace(&mut self.calls[id].state, State::Ended) {
+            State::Ended => return,
+            State::Waits(ticket) => {
+                core.cancel(ticket);
+                self.judge.waits_no_more(facts, false);
+            }
+            State::Flies(held) => {
+                if let Some(held) = held {
+                    let outcome = deadline.then_some(Outcome::TimedOut { waited });
+                    core.abandoned(held, outcome, random, now);
+                    self.judge.settles(facts, true, now.mono.0);
+                    self.judge.hears_nothing(facts.sidecar, deadline, now.mono.0);
+                }
+            }
+            State::Rests => core.give_up(),
+        }
+        self.judge.ends(facts, false, now.mono.0);
+        self.pump(facts.sidecar);
+    }
+
+    fn refused(&mut self, id: usize, refusal: &Refusal) {
+        let facts = self.calls[id].facts;
+        let at = self.agenda.now();
+        match refusal {
+            Refusal::Breaker(_) => self.judge.kept_out(facts, at),
+            Refusal::Wall { wall: Some(refused), .. } => self.judge_wall(facts, refused, at),
+            _ => {}
+        }
+        self.ends(id, false);
+    }
+
+    fn judge_wall(&mut self, facts: Facts, refused: &Refused, at: Ms) {
+        let (Reason::Window, Some(wall), Some(retry_at)) = (refused.reason, &refused.wall, refused.retry_at)
+        else {
+            return;
+        };
+        let share = |planned: &&crate::plan::Wall| {
+            planned.count / self.plan.sidecars == wall.quota.count
+                && Some(planned.span) == wall.quota.span_ms()
+        };
+        if let Some(planned) = self.plan.walls.iter().find(share) {
+            self.judge.refused(facts, (wall.quota.count, planned.span), retry_at.mono.0, at);
+        }
+    }
+
+    fn ends(&mut self, id: usize, delivered: bool) {
+        let at = self.agenda.now();
+        self.calls[id].state = State::Ended;
+        self.judge.ends(self.calls[id].facts, delivered, at);
+    }
+
+    /// Lets those go whose turn has come.
+    fn pump(&mut self, sidecar: usize) {
+        let now = self.now(sidecar);
+        for (id, turn) in self.sidecars[sidecar].core.poll(now) {
+            self.judge.waits_no_more(self.calls[id].facts, turn.is_ok());
+            match turn {
+                Ok(held) => self.departs(id, held),
+                Err(refusal) => self.refused(id, &refusal),
+            }
+        }
+        let wakes = self.sidecars[sidecar].core.next_wake().map(|at| at.0.max(now.mono.0 + 1));
+        if let Some(at) = wakes
+            && self.sidecars[sidecar].wakes.is_none_or(|planned| at < planned)
+        {
+            self.sidecars[sidecar].wakes = Some(at);
+            self.agenda.enter(at, Event::Wakes { sidecar });
+        }
+    }
+
+    fn outsider(&mut self, trouble: usize) {
+        let at = self.agenda.now();
+        self.upstream.outsider(at);
+        if let TroubleKind::Outsider { every } = self.plan.troubles[trouble].kind
+            && at + every < self.plan.troubles[trouble].to
+        {
+            self.agenda.enter(at + every, Event::Outsider { trouble });
+        }
+    }
+
+    fn looks(&mut self) {
+        let at = self.agenda.now();
+        for sidecar in 0..self.sidecars.len() {
+            self.judge.look(sidecar, at);
+        }
+        if at < self.plan.length {
+            self.agenda.enter(at + LOOK_EVERY, Event::Looks);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The judge: an independent model of what may happen, made of lists of moments. It sees what leaves a sidecar, what arrives, what is answered
+//! and what callers are told; it imports no policy and knows no policy's state.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::agenda::Ms;
+use crate::plan::Plan;
+use crate::verdict::Verdict;
+
+/// A wall that is counted in buckets has at least this many.
+const BUCKETS: u64 = 96;
+
+/// How long after it was given up a call still counts as under way: it may not have arrived yet.
+const STRAGGLES: Ms = 1_000;
+
+/// Retries: a fifth of the traffic over ten seconds, and one per second in any case.
+/// Failures in a row after which an upstream is left alone, but for probes.
+const FAILURES: u32 = 5;
+
+/// Least time between two probes, on average.
+const BETWEEN_PROBES: Ms = 500;
+
+/// Nobody is kept out for longer than this without another try: the longest pause, and a probe's patience.
+const KEPT_OUT: Ms = 130_000;
+
+/// How far one agent may be ahead of another while both wait.
+const LEAD: i64 = 3;
+
+/// Retries: a fifth of the traffic over ten seconds, and one per second in any case.
+const BUDGET_WINDOW: Ms = 10_000;
+const BUDGET_FLOOR: u64 = 10;
+const BUDGET_PART: u64 = 5;
+
+/// One call, as the judge knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    pub id: usize,
+    pub sidecar: usize,
+    pub agent: usize,
+    pub deadline: Ms,
+    /// Executing it twice is wrong.
+    pub once: bool,
+    pub interactive: bool,
+}
+
+/// One sending.
+#[derive(Clone, Copy, Debug)]
+struct Departure {
+    call: usize,
+    /// When it was answered or given up.
+    end: Option<Ms>,
+}
+
+/// What the judge knows of one sidecar.
+#[derive(Debug, Default)]
+struct Side {
+    departures: VecDeque<Departure>,
+    /// Heard a failure or a throttle at some time: what it lets through may be less than the walls.
+    troubled: bool,
+    closed_until: Ms,
+    /// First sendings and retries, by when they were allowed.
+    firsts: VecDeque<Ms>,
+    retries: VecDeque<Ms>,
+    failures: u32,
+    /// When something last left it, or failed: who found out how the upstream is.
+    last_try: Ms,
+    /// Since it has heard [`FAILURES`] in a row: when, and what has left it since.
+    alone: Option<(Ms, u64)>,
+    /// Interactive calls that wait, by agent.
+    waiting: BTreeMap<usize, u64>,
+    /// By how many turns the first is ahead of the second, while both wait.
+    leads: BTreeMap<(usize, usize), i64>,
+}
+
+/// The judge of one run.
+#[derive(Debug)]
+pub struct Judge {
+    pub verdict: Verdict,
+    walls: Vec<(u64, Ms, VecDeque<Ms>)>,
+    sidecars: u64,
+    concurrent: Option<u64>,
+    sides: Vec<Side>,
+    /// By call that must be executed once: how often it was.
+    executed: BTreeMap<usize, u32>,
+    /// By call: how often it has ended.
+    ended: BTreeMap<usize, u32>,
+}
+
+impl Judge {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            verdict: Verdict::new(),
+            walls: plan.walls.iter().map(|w| (w.count, w.span, VecDeque::new())).collect(),
+            sidecars: plan.sidecars,
+            concurrent: plan.concurrent.map(|c| c / plan.sidecars),
+            sides: (0..plan.sidecars).map(|_| Side::default()).collect(),
+            executed: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    /// A call was made.
+    pub fn made(&mut self, call: Facts) {
+        self.ended.insert(call.id, 0);
+    }
+
+    /// A request leaves its sidecar.
+    pub fn departs(&mut self, call: Facts, again: bool, now: Ms) {
+        let side = &mut self.sides[call.sidecar];
+        side.departures.push_back(Departure { call: call.id, end: None });
+        side.last_try = now;
+        if !again {
+            side.firsts.push_back(now);
+        }
+        self.verdict.check("throttle", now >= side.closed_until, || {
+            format!("call {} left at {now} ms, closed until {}", call.id, side.closed_until)
+        });
+        self.verdict.check("deadline", now < call.deadline, || {
+            format!("call {} left at {now} ms, after its deadline", call.id)
+        });
+        let open = side.departures.iter().filter(|d| d.end.is_none()).count() as u64;
+        if let Some((since, left)) = &mut side.alone {
+            *left += 1;
+            let most = open + 3 + (now - *since) / BETWEEN_PROBES;
+            self.verdict.check("breaker", *left <= most, || {
+                format!("{left} requests left within {} ms although all had failed before", now - *since)
+            });
+        }
+    }
+
+    /// A request was never received by anybody.
+    pub fn came_to_nothing(&mut self, call: Facts) {
+        let side = &mut self.sides[call.sidecar];
+        side.departures.retain(|d| d.call != call.id || d.end.is_some());
+    }
+
+    /// A request arrives, and is executed or not.
+    pub fn arrives(&mut self, call: Facts, executed: bool, now: Ms) {
+        for (count, span, arrivals) in &mut self.walls {
+            while arrivals.front().is_some_and(|t| t + *span <= now) {
+                arrivals.pop_front();
+            }
+            arrivals.push_back(now);
+            let (found, count, span) = (arrivals.len() as u64, *count, *span);
+            self.verdict.check("wall", found <= count, || {
+                format!("{found} arrivals within {span} ms at {now} ms, {count} allowed")
+            });
+        }
+        if call.once && executed {
+            let times = self.executed.entry(call.id).or_default();
+            *times += 1;
+            self.verdict
+                .check("twice", *times == 1, || format!("call {} was executed {times} times", call.id));
+        }
+    }
+
+    /// An answer reached the sidecar, or the call was given up.
+    pub fn settles(&mut self, call: Facts, given_up: bool, now: Ms) {
+        let end = now + if given_up { STRAGGLES } else { 0 };
+        let side = &mut self.sides[call.sidecar];
+        for departure in side.departures.iter_mut().filter(|d| d.call == call.id && d.end.is_none()) {
+            departure.end = Some(end);
+        }
+        let longest = self.walls.iter().map(|(_, span, _)| *span).max().unwrap_or(0);
+        while side.departures.front().is_some_and(|d| d.end.is_some_and(|end| end + 2 * longest < now)) {
+            side.departures.pop_front();
+        }
+    }
+
+    /// What a sidecar hears of the upstream's health.
+    pub fn hears(&mut self, sidecar: usize, healthy: bool, now: Ms) {
+        let side = &mut self.sides[sidecar];
+        if healthy {
+            (side.failures, side.alone) = (0, None);
+            return;
+        }
+        side.troubled = true;
+        side.failures += 1;
+        side.last_try = now;
+        if side.failures >= FAILURES && side.alone.is_none() {
+            side.alone = Some((now, 0));
+        }
+    }
+
+    /// A call was given up before the upstream said anything: that may be the upstream's doing, or its agent's impatience.
+    pub fn hears_nothing(&mut self, sidecar: usize, in_time: bool, now: Ms) {
+        if in_time {
+            self.sides[sidecar].troubled = true;
+            self.sides[sidecar].last_try = now;
+        }
+    }
+
+    /// A sidecar hears that it is too fast.
+    pub fn hears_throttle(&mut self, sidecar: usize, retry_after: Option<Ms>, now: Ms) {
+        let side = &mut self.sides[sidecar];
+        side.troubled = true;
+        if let Some(wait) = retry_after {
+            side.closed_until = side.closed_until.max(now + wait);
+        }
+    }
+
+    /// A retry is allowed.
+    pub fn retries(&mut self, sidecar: usize, now: Ms) {
+        let side = &mut self.sides[sidecar];
+        side.retries.push_back(now);
+        for times in [&mut side.firsts, &mut side.retries] {
+            while times.front().is_some_and(|t| t + BUDGET_WINDOW <= now) {
+                times.pop_front();
+            }
+        }
+        let (retries, firsts) = (side.retries.len() as u64, side.firsts.len() as u64);
+        self.verdict.check("budget", retries <= BUDGET_FLOOR.max(firsts / BUDGET_PART), || {
+            format!("{retries} retries and {firsts} first sendings within 10 s at {now} ms")
+        });
+    }
+
+    /// A call is refused for this wall, and told when to come back.
+    pub fn refused(&mut self, call: Facts, (limit, span): (u64, Ms), retry_at: Ms, now: Ms) {
+        let side = &self.sides[call.sidecar];
+        if side.troubled || !call.interactive {
+            return;
+        }
+        let mut free: Vec<Ms> = side
+            .departures
+            .iter()
+            .map(|d| d.end.unwrap_or(now).min(now) + span)
+            .filter(|end| *end >= now)
+            .collect();
+        free.sort_unstable();
+        // Room for one more is there when all but `limit - 1` are out of the window.
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let due = free.len().checked_sub(limit).and_then(|over| free.get(over)).map_or(now, |end| end + 1);
+        let latest = due + span / BUCKETS + 1;
+        self.verdict.check("refused-late", (due..=latest).contains(&retry_at), || {
+            format!("refused at {now} ms until {retry_at}, and {due} to {latest} would be right ({limit} within {span} ms)")
+        });
+    }
+
+    /// A breaker keeps a call out.
+    pub fn kept_out(&mut self, call: Facts, now: Ms) {
+        let last = self.sides[call.sidecar].last_try;
+        self.verdict.check("breaker", now < last + KEPT_OUT, || {
+            format!("call {} was kept out at {now} ms, and nothing was tried since {last} ms", call.id)
+        });
+    }
+
+    /// A call goes without having waited.
+    pub fn goes_at_once(&mut self, call: Facts, now: Ms) {
+        let waiting = &self.sides[call.sidecar].waiting;
+        self.verdict.check("starving", waiting.is_empty(), || {
+            format!("call {} went at {now} ms before those who waited", call.id)
+        });
+    }
+
+    /// A call begins to wait, or ceases to; `went` if its turn came.
+    pub fn waits(&mut self, call: Facts) {
+        if call.interactive {
+            *self.sides[call.sidecar].waiting.entry(call.agent).or_default() += 1;
+        }
+    }
+
+    pub fn waits_no_more(&mut self, call: Facts, went: bool) {
+        if !call.interactive {
+            return;
+        }
+        let side = &mut self.sides[call.sidecar];
+        if went {
+            for other in side.waiting.keys().filter(|agent| **agent != call.agent) {
+                *side.leads.entry((*other, call.agent)).or_default() -= 1;
+                let lead = side.leads.entry((call.agent, *other)).or_default();
+                *lead += 1;
+                self.verdict.check("starving", *lead <= LEAD, || {
+                    format!("agent {} was {lead} turns ahead of agent {other}, who waited", call.agent)
+                });
+            }
+        }
+        if let Some(waiting) = side.waiting.get_mut(&call.agent) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                side.waiting.remove(&call.agent);
+                side.leads.retain(|(a, b), _| *a != call.agent && *b != call.agent);
+            }
+        }
+    }
+
+    /// Looks whether anybody waits although there is room.
+    pub fn look(&mut self, sidecar: usize, now: Ms) {
+        let side = &self.sides[sidecar];
+        if side.troubled || side.waiting.is_empty() {
+            return;
+        }
+        let counts = |d: &Departure, span: Ms| d.end.is_none_or(|end| end + span + span / BUCKETS + 1 >= now);
+        let full = self.walls.iter().any(|(count, span, _)| {
+            let used = side.departures.iter().filter(|d| counts(d, *span)).count() as u64;
+            used >= count / self.sidecars
+        });
+        let under_way = side.departures.iter().filter(|d| d.end.is_none_or(|end| end >= now)).count() as u64;
+        let full = full || self.concurrent.is_some_and(|most| under_way >= most);
+        self.verdict.check("in-vain", full, || {
+            format!("at {now} ms somebody waited in sidecar {sidecar} although there was room")
+        });
+    }
+
+    /// A call ends; `delivered` if with an answer.
+    pub fn ends(&mut self, call: Facts, delivered: bool, now: Ms) {
+        *self.ended.entry(call.id).or_default() += 1;
+        self.verdict.check("deadline", !delivered || now <= call.deadline, || {
+            format!("call {} was answered at {now} ms, after its deadline", call.id)
+        });
+    }
+
+    /// All is over.
+    pub fn close(&mut self, left: &[(usize, usize, usize, u64)]) {
+        for (call, times) in &self.ended {
+            self.verdict.check("ends", *times == 1, || format!("call {call} ended {times} times"));
+        }
+        for (sidecar, waiting, places, charges) in left {
+            self.verdict.check("room", *waiting == 0 && *places == 0 && *charges == 0, || {
+                format!(
+                    "sidecar {sidecar} is left with {waiting} waiters, {places} places and {charges} charges"
+                )
+            });
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// Policies with one mistake each, which the judge must find. Read by the build script too, which builds them.
+
+/// Names the mutant to build.
+pub const VARIABLE: &str = "FERRATA_SIM_MUTANT";
+
+/// One mistake.
+pub struct Mutant {
+    pub name: &'static str,
+    /// In words, for the report.
+    #[allow(dead_code, reason = "the build script reports nothing")]
+    pub mistake: &'static str,
+    /// Each a file below the sidecar's sources, a text that stands in it once, and what stands there instead.
+    #[allow(dead_code, reason = "only the build script reads it")]
+    pub edits: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const fn mutant(
+    name: &'static str,
+    mistake: &'static str,
+    edits: &'static [(&'static str, &'static str, &'static str)],
+) -> Mutant {
+    Mutant { name, mistake, edits }
+}
+
+pub const MUTANTS: &[Mutant] = &[
+    mutant(
+        "window-off-by-one",
+        "a wall lets one more through than it should",
+        &[(
+            "policy/limit/meter.rs",
+            "if self.used(now) + weight > ceiling {",
+            "if self.used(now) + weight > ceiling + 1 {",
+        )],
+    ),
+    mutant(
+        "window-too-short",
+        "a charge is forgotten a fiftieth of the window early",
+        &[(
+            "policy/limit/rolling.rs",
+            "entry.last.saturating_add(self.window).saturating_add(1)",
+            "entry.last.saturating_add(self.window - self.window / 50)",
+        )],
+    ),
+    mutant(
+        "charge-dropped-at-answer",
+        "a charge is given back when the answer is there",
+        &[(
+            "policy/limit/mod.rs",
+            "meter.arrived(charge.cost, charge.generation, now);",
+            "meter.release(charge.cost, charge.generation);",
+        )],
+    ),
+    mutant(
+        "charge-dropped-at-abandonment",
+        "a call that is given up has its charge given back",
+        &[
+            ("policy/limit/mod.rs", "charge.sent = true;", "charge.sent = false;"),
+            (
+                "egress/account/core.rs",
+                "self.stragglers.push_back((now.mono + STRAGGLER, charge));",
+                "self.limits.never_sent(charge, now);",
+            ),
+        ],
+    ),
+    mutant(
+        "charge-not-returned",
+        "what was never sent, or was given up, is charged for ever",
+        &[(
+            "egress/account/core.rs",
+            "self.stragglers.push_back((now.mono + STRAGGLER, charge));",
+            "let _ = charge;",
+        )],
+    ),
+    mutant(
+        "straggler-ignored",
+        "a request that is still on its way is not waited for when its call is given up",
+        &[(
+            "egress/account/core.rs",
+            "self.stragglers.push_back((now.mono + STRAGGLER, charge));",
+            "self.limits.answered(charge, now);",
+        )],
+    ),
+    mutant(
+        "budget-ignored",
+        "retries have no budget",
+        &[
+            (
+                "policy/retry/budget.rs",
+                "let free = self.retried() + u64::from(self.reserved) < self.allowed(now.mono);",
+                "let free = true;",
+            ),
+            ("policy/retry/budget.rs", "if self.retried() >= self.allowed(now.mono) {", "if false {"),
+        ],
+    ),
+    mutant(
+        "unsafe-retried",
+        "what may have been done is done again",
+        &[(
+            "policy/retry/mod.rs",
+            "if failure == Failure::Unclear && self.repeat == Repeat::Twice {",
+            "if false {",
+        )],
+    ),
+    mutant(
+        "throttle-cut-short",
+        "the system's pause is kept for half of its time",
+        &[(
+            "policy/limit/mod.rs",
+            "gate.close(retry_after, now);",
+            "gate.close(retry_after.map(|wait| wait / 2), now);",
+        )],
+    ),
+    mutant(
+        "refused-until-too-early",
+        "a refusal names a time that is early by 10 ms",
+        &[(
+            "policy/limit/mod.rs",
+            "retry_at: stop.until.map(|mono| Now { mono, wall: now.wall_at(mono) }),",
+            "retry_at: stop.until.map(|mono| Now { mono: Moment(mono.0 - 10), wall: now.wall_at(mono) }),",
+        )],
+    ),
+    mutant(
+        "breaker-never-opens",
+        "failures in a row mean nothing",
+        &[(
+            "policy/breaker/circuit.rs",
+            "if consecutive >= self.settings.consecutive {",
+            "if consecutive >= self.settings.consecutive + 1_000 {",
+        )],
+    ),
+    mutant(
+        "probe-never-freed",
+        "a probe whose caller went away keeps everybody out",
+        &[(
+            "policy/breaker/circuit.rs",
+            "            *probing = false;\n        }\n    }\n\n    fn record_closed",
+            "            *probing = true;\n        }\n    }\n\n    fn record_closed",
+        )],
+    ),
+    mutant(
+        "place-leaked",
+        "the bulkhead's places are not given back",
+        &[("policy/bulkhead.rs", "self.used = self.used.saturating_sub(1);", "")],
+    ),
+    mutant(
+        "newcomers-overtake",
+        "whoever comes may go before those who wait",
+        &[("egress/account/core.rs", "if self.queue.usage().0 > 0 {", "if false {")],
+    ),
+    mutant(
+        "loudest-first",
+        "the agent that went last goes first again",
+        &[(
+            "policy/queue/ring.rs",
+            "_ => self.lanes.push_back(lane),",
+            "_ => { lane.deficit = 1_000; self.lanes.push_front(lane) }",
+        )],
+    ),
+    mutant(
+        "asleep",
+        "nobody is woken when a window has room again",
+        &[(
+            "egress/account/core.rs",
+            "[straggler, self.queue.next_deadline(), opens]",
+            "[straggler, self.queue.next_deadline(), opens.and(None)]",
+        )],
+    ),
+];

@@ -1,0 +1,172 @@
+//! What one seed decides: the fleet, the walls, the traffic, and what goes wrong when.
+
+use fastrand::Rng;
+
+use crate::agenda::Ms;
+
+const SECOND: Ms = 1_000;
+const MINUTE: Ms = 60 * SECOND;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// When the last call is made; calls under way end after it.
+    pub length: Ms,
+    /// Sidecars that divide the walls among them.
+    pub sidecars: u64,
+    pub walls: Vec<Wall>,
+    /// Calls under way at once, for the whole fleet.
+    pub concurrent: Option<u64>,
+    pub agents: Vec<Agent>,
+    pub latency: Latency,
+    pub troubles: Vec<Trouble>,
+    pub steps: Vec<Step>,
+    /// Whether a throttle says until when.
+    pub says_when: bool,
+}
+
+/// At most `count` in any window of `span`.
+#[derive(Clone, Debug)]
+pub struct Wall {
+    pub count: u64,
+    pub span: Ms,
+    pub text: &'static str,
+}
+
+/// Who calls, from which sidecar, and how.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub sidecar: usize,
+    pub name: String,
+    /// Mean time from one call to the next.
+    pub every: Ms,
+    /// Calls made at once each time.
+    pub burst: u64,
+    /// How long it is willing to wait: from, to.
+    pub patience: (Ms, Ms),
+    pub background: bool,
+    /// Of a hundred calls, those that must not be done twice.
+    pub unsafe_percent: u64,
+    /// Of a hundred calls, those whose agent goes away before the answer.
+    pub leaves_percent: u64,
+}
+
+/// How long a message takes, each way.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    pub least: Ms,
+    pub most: Ms,
+    /// Of a hundred messages, those that take up to `tail`.
+    pub tail_percent: u64,
+    pub tail: Ms,
+}
+
+/// Something that is wrong with the upstream for a while.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    pub from: Ms,
+    pub to: Ms,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No connection can be made.
+    Down,
+    /// Everything is answered with a server error; what must not be repeated was done all the same.
+    Errors,
+    /// Nothing is answered.
+    Hangs,
+    /// Answers take longer.
+    Slow { by: Ms },
+    /// Somebody else uses the same quota.
+    Outsider { every: Ms },
+}
+
+/// The clock on the wall of a sidecar is set.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub at: Ms,
+    pub sidecar: usize,
+    pub by: i64,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let length = rng.u64(3..=12) * MINUTE;
+        let sidecars = rng.u64(1..=4);
+        let walls = walls(rng);
+        let concurrent = (rng.u8(0..3) == 0).then(|| sidecars * rng.u64(2..=8));
+        let agents = agents(rng, sidecars, &walls);
+        let troubles = (0..rng.u8(0..=3)).map(|_| trouble(rng, length)).collect();
+        let steps = (0..rng.u8(0..=2)).map(|_| step(rng, length, sidecars)).collect();
+        let latency = Latency {
+            least: rng.u64(1..=20),
+            most: rng.u64(20..=300),
+            tail_percent: rng.u64(0..=10),
+            tail: rng.u64(300..=8_000),
+        };
+        Self { length, sidecars, walls, concurrent, agents, latency, troubles, steps, says_when: rng.bool() }
+    }
+}
+
+/// A short one, and perhaps a long one: small enough to be met, large enough to be divided.
+fn walls(rng: &mut Rng) -> Vec<Wall> {
+    let short =
+        [("20/min", 20, MINUTE), ("8/s", 8, SECOND), ("60/min", 60, MINUTE), ("30/10s", 30, 10 * SECOND)];
+    // Beyond 4 096 a wall is counted in buckets.
+    let long = [("150/5min", 150, 5 * MINUTE), ("400/h", 400, 60 * MINUTE), ("5000/5min", 5_000, 5 * MINUTE)];
+    let wall = |(text, count, span): (&'static str, u64, Ms)| Wall { count, span, text };
+    let mut walls = vec![wall(short[rng.usize(..short.len())])];
+    if rng.bool() {
+        walls.push(wall(long[rng.usize(..long.len())]));
+    }
+    // Alone, so that it is met.
+    if rng.u8(0..8) == 0 {
+        walls = vec![wall(long[2])];
+    }
+    walls
+}
+
+/// Together they want more than the walls let through, most of the time.
+fn agents(rng: &mut Rng, sidecars: u64, walls: &[Wall]) -> Vec<Agent> {
+    let per_call = walls.iter().map(|w| w.span / w.count).max().unwrap_or(SECOND).max(1);
+    let pressure = rng.u64(5..=40);
+    let mut agents = Vec::new();
+    for sidecar in 0..usize::try_from(sidecars).unwrap_or(1) {
+        let count = rng.u64(1..=4);
+        for number in 0..count {
+            let burst = if rng.u8(0..4) == 0 { rng.u64(2..=30) } else { 1 };
+            let least = rng.u64(50..=5_000);
+            agents.push(Agent {
+                sidecar,
+                name: format!("agent-{sidecar}-{number}"),
+                every: (per_call * burst * sidecars * count * 10 / pressure).max(5),
+                burst,
+                patience: (least, least + rng.u64(0..=40_000)),
+                background: rng.u8(0..4) == 0,
+                unsafe_percent: rng.u64(0..=50),
+                leaves_percent: rng.u64(0..=20),
+            });
+        }
+    }
+    agents
+}
+
+fn trouble(rng: &mut Rng, length: Ms) -> Trouble {
+    let from = rng.u64(0..length);
+    let kind = match rng.u8(0..5) {
+        0 => Kind::Down,
+        1 => Kind::Errors,
+        2 => Kind::Hangs,
+        3 => Kind::Slow { by: rng.u64(200..=6_000) },
+        _ => Kind::Outsider { every: rng.u64(50..=3_000) },
+    };
+    Trouble { from, to: from + rng.u64(SECOND..=2 * MINUTE), kind }
+}
+
+fn step(rng: &mut Rng, length: Ms, sidecars: u64) -> Step {
+    let by = rng.i64(-3_600_000..=3_600_000);
+    Step { at: rng.u64(0..length), sidecar: usize::try_from(rng.u64(0..sidecars)).unwrap_or(0), by }
+}
