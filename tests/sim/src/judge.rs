@@ -23,6 +23,9 @@ const BETWEEN_PROBES: Ms = 500;
 /// Nobody is kept out for longer than this without another try: the longest pause, and a probe's patience.
 const KEPT_OUT: Ms = 130_000;
 
+/// Of so many background calls that waited, one at least must have gone.
+const ENOUGH: u64 = 20;
+
 /// How far one agent may be ahead of another while both wait.
 const LEAD: i64 = 3;
 
@@ -66,6 +69,8 @@ struct Side {
     last_try: Ms,
     /// Since it has heard [`FAILURES`] in a row: when, and what has left it since.
     alone: Option<(Ms, u64)>,
+    /// By background agent: how many of its calls waited, how many of those went.
+    patient: BTreeMap<usize, (u64, u64)>,
     /// Interactive calls that wait, by agent.
     waiting: BTreeMap<usize, u64>,
     /// By how many turns the first is ahead of the second, while both wait.
@@ -261,6 +266,8 @@ impl Judge {
 
     pub fn waits_no_more(&mut self, call: Facts, went: bool) {
         if !call.interactive {
+            let (waited, gone) = self.sides[call.sidecar].patient.entry(call.agent).or_default();
+            (*waited, *gone) = (*waited + 1, *gone + u64::from(went));
             return;
         }
         let side = &mut self.sides[call.sidecar];
@@ -313,6 +320,13 @@ impl Judge {
     pub fn close(&mut self, left: &[(usize, usize, usize, u64)]) {
         for (call, times) in &self.ended {
             self.verdict.check("ends", *times == 1, || format!("call {call} ended {times} times"));
+        }
+        for side in self.sides.iter().filter(|side| !side.troubled) {
+            for (agent, (waited, went)) in side.patient.iter().filter(|(_, (waited, _))| *waited >= ENOUGH) {
+                self.verdict.check("starving", *went > 0, || {
+                    format!("agent {agent} waited {waited} times in the background, and never went")
+                });
+            }
         }
         for (sidecar, waiting, places, charges) in left {
             self.verdict.check("room", *waiting == 0 && *places == 0 && *charges == 0, || {

@@ -165,4 +165,9 @@ pub const MUTANTS: &[Mutant] = &[
             "[straggler, self.queue.next_deadline(), opens.and(None)]",
         )],
     ),
+    mutant(
+        "background-starves",
+        "background work never takes from what is kept for people",
+        &[("egress/account/core.rs", "if now.mono >= asking.pressing_at {", "if false {")],
+    ),
 ];

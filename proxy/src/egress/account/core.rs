@@ -171,7 +171,7 @@ impl<W> Core<W> {
     }
 
     fn wait(&mut self, request: &Request, wall: Option<limit::Refused>, wake: W, now: Now) -> Asked {
-        let asking = asking(request);
+        let asking = asking(request, now);
         let ahead = self.queue.ahead(&asking);
         let turn = self.limits.forecast(&limit_asked(request), ahead.in_key, ahead.overall, now);
         let waiter = Waiter { wake, kind: request.kind, operation: Arc::clone(&request.operation) };
@@ -238,13 +238,15 @@ impl<W> Core<W> {
 
     fn next(&mut self, now: Now) -> Option<(Waiter<W>, Charge)> {
         let (limits, opens, mut charged) = (&mut self.limits, &mut self.opens, None);
-        let waiter = self.queue.next(now, |asking| match limits.try_acquire(&of_waiter(asking), now) {
+        let waiter = self.queue.next(now, |asking| match limits.try_acquire(&of_waiter(asking, now), now) {
             Ok(charge) => {
                 charged = Some(charge);
                 Wall::Open
             }
             Err(refused) => {
+                let presses = Some(asking.pressing_at).filter(|at| *at > now.mono);
                 *opens = earlier(*opens, refused.retry_at.map(|at| at.mono));
+                *opens = earlier(*opens, presses.filter(|_| asking.priority == Priority::Background));
                 Wall::KeyClosed
             }
         });
@@ -376,23 +378,26 @@ fn limit_asked(request: &Request) -> limit::Asked<'_> {
     limit::Asked { operation, resource: resource.as_deref(), cost: *cost, priority: *priority }
 }
 
-fn asking(request: &Request) -> Asking {
+fn asking(request: &Request, now: Now) -> Asking {
     let Request { agent, operation, resource, cost, priority, deadline, bytes, .. } = request;
     let key = match resource {
         None => Arc::clone(operation),
         Some(resource) => format!("{operation}{DIVIDER}{resource}").into(),
     };
     let (cost, priority, deadline, bytes) = (*cost, *priority, *deadline, *bytes);
-    Asking { agent: Arc::clone(agent), key, priority, deadline, cost, bytes }
+    let pressing_at = now.mono + now.mono.until(deadline) / 2;
+    Asking { agent: Arc::clone(agent), key, priority, deadline, cost, bytes, pressing_at }
 }
 
-/// What a waiter asks of the walls.
-fn of_waiter(asking: &Asking) -> limit::Asked<'_> {
+/// What a waiter asks of the walls. Background work that has waited for half of its time takes from what is kept for people: it is slow, and
+/// gets its turn even where people use up all that it may have.
+fn of_waiter(asking: &Asking, now: Now) -> limit::Asked<'_> {
     let (operation, resource) = match asking.key.split_once(DIVIDER) {
         Some((operation, resource)) => (operation, Some(resource)),
         None => (&*asking.key, None),
     };
-    limit::Asked { operation, resource, cost: asking.cost, priority: asking.priority }
+    let priority = if now.mono >= asking.pressing_at { Priority::Interactive } else { asking.priority };
+    limit::Asked { operation, resource, cost: asking.cost, priority }
 }
 
 fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {

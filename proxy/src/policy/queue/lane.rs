@@ -14,6 +14,7 @@ pub type Order = (Moment, Ticket);
 pub struct Waiter<T> {
     pub cost: u64,
     pub bytes: u64,
+    pub pressing_at: Moment,
     pub payload: T,
 }
 
@@ -24,6 +25,7 @@ pub struct Head {
     pub at: Order,
     pub cost: u64,
     pub bytes: u64,
+    pub pressing_at: Moment,
 }
 
 /// One agent's waiters.
@@ -67,7 +69,8 @@ impl<T> Lane<T> {
         let open = self.keys.iter().filter(|(key, _)| !closed.contains(*key));
         let first = open.filter_map(|(key, waiters)| {
             let (at, waiter) = waiters.iter().find(|((deadline, _), _)| *deadline > now)?;
-            Some(Head { key: Arc::clone(key), at: *at, cost: waiter.cost, bytes: waiter.bytes })
+            let Waiter { cost, bytes, pressing_at, .. } = *waiter;
+            Some(Head { key: Arc::clone(key), at: *at, cost, bytes, pressing_at })
         });
         first.min_by_key(|head| head.at)
     }

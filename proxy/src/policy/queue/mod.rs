@@ -61,6 +61,8 @@ pub struct Asking {
     pub cost: u64,
     /// What it holds while it waits.
     pub bytes: u64,
+    /// From when on its wait is pressing. Means nothing to the queue, and is told to whoever is asked for it.
+    pub pressing_at: Moment,
 }
 
 /// A place in the queue; means nothing once the waiter has left.
@@ -205,10 +207,10 @@ impl<T> Queue<T> {
     fn stand(&mut self, asking: Asking, payload: T) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let Asking { agent, key, priority, deadline, cost, bytes } = asking;
+        let Asking { agent, key, priority, deadline, cost, bytes, pressing_at } = asking;
         self.bytes = self.bytes.saturating_add(bytes);
         self.deadlines.insert((deadline, ticket));
-        let waiter = Waiter { cost, bytes, payload };
+        let waiter = Waiter { cost, bytes, pressing_at, payload };
         self.ring(priority).add(&agent, &key, (deadline, ticket), waiter);
         self.standing.insert(ticket, Standing { priority, agent, key, deadline });
         ticket

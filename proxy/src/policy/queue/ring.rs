@@ -153,5 +153,6 @@ fn asking<T>(lane: &Lane<T>, head: &Head, priority: Priority) -> Asking {
         deadline: head.at.0,
         cost: head.cost,
         bytes: head.bytes,
+        pressing_at: head.pressing_at,
     }
 }

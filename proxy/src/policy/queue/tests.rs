@@ -10,7 +10,8 @@ fn at(ms: u64) -> Now {
 
 fn asking(agent: &str, key: &str, deadline: u64) -> Asking {
     let priority = Priority::Interactive;
-    Asking { agent: agent.into(), key: key.into(), priority, deadline: Moment(deadline), cost: 1, bytes: 10 }
+    let (deadline, pressing_at) = (Moment(deadline), Moment(0));
+    Asking { agent: agent.into(), key: key.into(), priority, deadline, cost: 1, bytes: 10, pressing_at }
 }
 
 fn in_background(asking: Asking) -> Asking {
@@ -194,7 +195,7 @@ fn waiter() -> impl Strategy<Value = Asking> {
     (name(&["a", "b", "c"]), name(&["k", "l", "m"]), priority(), 1_u64..50).prop_map(
         |(agent, key, priority, deadline)| {
             let deadline = Moment(FAR + deadline);
-            Asking { agent, key, priority, deadline, cost: 1, bytes: 1 }
+            Asking { agent, key, priority, deadline, cost: 1, bytes: 1, pressing_at: deadline }
         },
     )
 }
