@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod scope;
 pub mod scrub;
 pub mod settle;
+mod spelling;
 pub mod sql;
 pub mod upstream;
 

@@ -1,0 +1,246 @@
+//! How a secret may look when a system repeats it: as it is, somewhere inside base64, or with characters escaped.
+//!
+//! Owns the spellings. What is looked for, and what stands in its place, is `scrub`'s.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use memchr::memmem;
+
+use crate::credential::SecretValue;
+
+/// Bytes that four characters of base64 stand for.
+const GROUP: usize = 3;
+
+/// Most `=` at the end of base64.
+const MAX_PADDING: usize = 2;
+
+/// A text to be found, and how many characters beside it belong to the same secret.
+#[derive(Clone, Debug)]
+pub struct Needle {
+    pub text: SecretValue,
+    /// Characters of base64 that hold the secret's first or last bytes together with something else.
+    before: usize,
+    after: usize,
+    padding: usize,
+}
+
+impl Needle {
+    /// A text that is looked for as it is.
+    pub fn plain(text: Vec<u8>) -> Self {
+        Self { text: SecretValue::new(text), before: 0, after: 0, padding: 0 }
+    }
+
+    /// What base64 makes of a secret whatever surrounds it: the characters that depend on nothing else, for each number of its bytes that may
+    /// share a group with what stands before.
+    pub fn in_base64(secret: &[u8]) -> impl Iterator<Item = Self> {
+        (0..GROUP).flat_map(move |shared| {
+            let rest = secret.get(shared..).unwrap_or_default();
+            let (whole, left) = rest.split_at(rest.len() - rest.len() % GROUP);
+            [STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)].map(|text| Self {
+                text: SecretValue::new(text.into_bytes()),
+                before: characters(shared),
+                after: characters(left.len()),
+                padding: MAX_PADDING,
+            })
+        })
+    }
+
+    /// Where it stands in `text`, with what belongs to it.
+    pub fn find_in<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
+        let needle = self.text.expose();
+        memmem::find_iter(text, needle).map(move |at| {
+            let end = (at + needle.len() + self.after).min(text.len());
+            let padding = text[end..].iter().take(self.padding).take_while(|byte| **byte == b'=').count();
+            at.saturating_sub(self.before)..end + padding
+        })
+    }
+}
+
+/// Characters that hold any of so many bytes at one end of a group.
+const fn characters(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes + 1 }
+}
+
+/// How characters are escaped.
+#[derive(Clone, Copy, Debug)]
+pub enum Escapes {
+    /// Backslashes (RFC 8259 section 7).
+    Json,
+    /// Percent signs (RFC 3986 section 2.1). A space is a plus, as in forms: which of them was meant nobody can tell.
+    Url,
+}
+
+/// What an escape stands for.
+#[derive(Clone, Copy)]
+struct Meant {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Meant {
+    fn character(character: char) -> Self {
+        let mut bytes = [0; 4];
+        let length = character.encode_utf8(&mut bytes).len();
+        Self { bytes, length }
+    }
+
+    fn byte(byte: u8) -> Self {
+        Self { bytes: [byte, 0, 0, 0], length: 1 }
+    }
+}
+
+/// A part of a text: an escape and what it stands for, or bytes that stand for themselves.
+struct Step {
+    at: Range<usize>,
+    meant: Option<Meant>,
+}
+
+impl Escapes {
+    /// The text without them; none if there are none.
+    pub fn undone(self, text: &[u8]) -> Option<Vec<u8>> {
+        let sign = |byte: &u8| match self {
+            Self::Json => *byte == b'\\',
+            Self::Url => matches!(byte, b'%' | b'+'),
+        };
+        text.iter().any(sign).then(|| {
+            let mut plain = Vec::with_capacity(text.len());
+            for step in self.steps(text) {
+                match step.meant {
+                    Some(meant) => plain.extend_from_slice(&meant.bytes[..meant.length]),
+                    None => plain.extend_from_slice(&text[step.at]),
+                }
+            }
+            if matches!(self, Self::Url) {
+                plain.iter_mut().filter(|byte| **byte == b' ').for_each(|byte| *byte = b'+');
+            }
+            plain
+        })
+    }
+
+    /// Where in the text these parts of [`Self::undone`] come from. `parts` are in order and do not overlap.
+    pub fn origins(self, text: &[u8], parts: &[Range<usize>]) -> Vec<Range<usize>> {
+        let (mut plain, mut found) = (0, Vec::with_capacity(parts.len()));
+        let (mut starts, mut ends) = (parts.iter().peekable(), parts.iter().peekable());
+        for Step { at, meant } in self.steps(text) {
+            let next = plain + meant.map_or(at.len(), |meant| meant.length);
+            while let Some(part) = starts.next_if(|part| part.start < next) {
+                let from = if meant.is_some() { at.start } else { at.start + part.start - plain };
+                found.push(from..from);
+            }
+            while let Some(part) = ends.next_if(|part| part.end <= next) {
+                let index = parts.len() - ends.len() - 1;
+                found[index].end = if meant.is_some() { at.end } else { at.start + part.end - plain };
+            }
+            plain = next;
+        }
+        found
+    }
+
+    fn steps(self, text: &[u8]) -> impl Iterator<Item = Step> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
+            let (length, meant) = match self.read(rest) {
+                Some((length, meant)) => (length, Some(meant)),
+                // Up to what may be the next escape.
+                None => {
+                    (rest[1..].iter().position(|b| *b == self.sign()).map_or(rest.len(), |n| n + 1), None)
+                }
+            };
+            let at = from..from + length;
+            from = at.end;
+            Some(Step { at, meant })
+        })
+    }
+
+    const fn sign(self) -> u8 {
+        match self {
+            Self::Json => b'\\',
+            Self::Url => b'%',
+        }
+    }
+
+    /// The length of the escape that `text` begins with, and what it stands for.
+    fn read(self, text: &[u8]) -> Option<(usize, Meant)> {
+        match (self, text) {
+            (Self::Url, [b'%', high, low, ..]) => {
+                let byte = digits(&[*high, *low])?.try_into().ok()?;
+                Some((3, Meant::byte(byte)))
+            }
+            (Self::Json, [b'\\', b'u', ..]) => {
+                let first = digits(text.get(2..6)?)?;
+                let second = text
+                    .get(6..12)
+                    .filter(|rest| rest.starts_with(b"\\u"))
+                    .and_then(|rest| digits(&rest[2..]));
+                let units = [Some(first), second].into_iter().flatten();
+                let character = char::decode_utf16(units).next()?.ok()?;
+                Some((6 * character.len_utf16(), Meant::character(character)))
+            }
+            (Self::Json, [b'\\', letter, ..]) => {
+                let byte = match letter {
+                    b'"' | b'\\' | b'/' => *letter,
+                    b'b' => 8,
+                    b'f' => 12,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    _ => return None,
+                };
+                Some((2, Meant::byte(byte)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A hexadecimal number.
+fn digits(text: &[u8]) -> Option<u16> {
+    text.iter().try_fold(0, |number: u16, byte| {
+        let digit = char::from(*byte).to_digit(16)?;
+        number.checked_mul(16)?.checked_add(u16::try_from(digit).ok()?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escape_is_undone_and_found_again() {
+        for (escapes, text, plain, part) in [
+            (Escapes::Json, r#"a\u00e9\/\ud83d\ude00z"#, "aé/😀z", "/😀"),
+            (Escapes::Json, r"a\x\ud83d!", r"a\x\ud83d!", r"\x"),
+            (Escapes::Url, "a%2Fb%2f+%4z%", "a/b/+%4z%", "/b/+"),
+        ] {
+            let undone = escapes.undone(text.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8_lossy(&undone), plain);
+            let start = plain.find(part).unwrap();
+            let origins = escapes.origins(text.as_bytes(), &[start..start + part.len()]);
+            let origin = &text[origins[0].clone()];
+            assert_eq!(escapes.undone(origin.as_bytes()).unwrap(), part.as_bytes(), "{origin}");
+        }
+        assert!(Escapes::Json.undone(b"nothing").is_none());
+    }
+
+    #[test]
+    fn base64_shows_a_secret_in_three_ways() {
+        let secret = b"0123456789";
+        for before in ["", "a", "ab", "abc", "abcd"] {
+            for after in ["", "x", "xy", "xyz"] {
+                let text = STANDARD_NO_PAD.encode([before.as_bytes(), secret, after.as_bytes()].concat());
+                let found: Vec<_> = Needle::in_base64(secret)
+                    .flat_map(|n| n.find_in(text.as_bytes()).collect::<Vec<_>>())
+                    .collect();
+                assert!(!found.is_empty(), "{before} {after}");
+                // What is left are whole groups of what surrounds it.
+                assert!(
+                    found.iter().all(|at| at.start % 4 == 0 || at.start <= before.len() * 4 / 3),
+                    "{found:?}"
+                );
+            }
+        }
+    }
+}
