@@ -10,7 +10,7 @@ mod position;
 mod salvage;
 mod units;
 mod url;
-mod yaml;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

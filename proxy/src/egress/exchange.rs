@@ -259,10 +259,12 @@ fn is_token(member: &str) -> bool {
 
 /// What a `Retry-After` header asks for (RFC 9110 section 10.2.3): seconds or a date.
 pub fn retry_after(header: &str) -> Option<Duration> {
-    if let Ok(seconds) = header.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    let text = header.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than can be counted is for ever.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let date = jiff::fmt::rfc2822::parse(header.trim()).ok()?.timestamp();
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     let wait = date.as_second().saturating_sub(jiff::Timestamp::now().as_second());
     Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)))
 }
@@ -280,7 +282,8 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after("30"), Some(Duration::from_secs(30)));
         assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+        assert_eq!((retry_after("soon"), retry_after("+5"), retry_after("")), (None, None, None));
     }
 
     fn exchange(body: &str, in_login: bool) -> (Exchange, Scope) {

@@ -12,6 +12,9 @@ pub const REDACTED: &str = "[redacted]";
 /// Shorter secrets are not looked for: they would be found in innocent text.
 pub const MIN_SCRUBBED_BYTES: usize = 8;
 
+/// How often a text is scrubbed again; one that still shows secrets was made to, and is not shown at all.
+const MAX_PASSES: usize = 8;
+
 /// Texts that must not be seen: secrets in each spelling in which an upstream may echo them.
 #[derive(Clone, Debug, Default)]
 pub struct Scrubber(Vec<Needle>);
@@ -48,6 +51,18 @@ impl Scrubber {
 
     /// The text without what must not be seen. `None` when there is nothing to replace.
     pub fn scrub(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut clean = self.pass(text)?;
+        // What stands beside a secret may be read as another one once the first is gone, and was not before.
+        for _ in 1..MAX_PASSES {
+            match self.pass(&clean) {
+                Some(cleaner) => clean = cleaner,
+                None => return Some(clean),
+            }
+        }
+        Some(REDACTED.into())
+    }
+
+    fn pass(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut found = self.find_in(text);
         for escapes in [Escapes::Json, Escapes::Url] {
             if let Some(plain) = escapes.undone(text) {

@@ -218,7 +218,8 @@ mod tests {
             let undone = escapes.undone(text.as_bytes()).unwrap();
             assert_eq!(String::from_utf8_lossy(&undone), plain);
             let start = plain.find(part).unwrap();
-            let origins = escapes.origins(text.as_bytes(), &[start..start + part.len()]);
+            let parts = std::iter::once(start..start + part.len()).collect::<Vec<_>>();
+            let origins = escapes.origins(text.as_bytes(), &parts);
             let origin = &text[origins[0].clone()];
             assert_eq!(escapes.undone(origin.as_bytes()).unwrap(), part.as_bytes(), "{origin}");
         }

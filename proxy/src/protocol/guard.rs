@@ -59,6 +59,9 @@ impl Guard {
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
+        if !has_port_or_none(authority) {
+            return false;
+        }
         let host = authority.host().to_ascii_lowercase();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let is_local = match bare.parse::<IpAddr>() {
@@ -76,6 +79,13 @@ impl Guard {
     fn is_our_address(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || self.local.ip().is_unspecified() || ip == self.local.ip()
     }
+}
+
+/// Whether nothing but a port follows the host: what two readers might divide differently is nobody's.
+fn has_port_or_none(authority: &Authority) -> bool {
+    let rest = authority.as_str().strip_prefix(authority.host());
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok();
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 fn authority(host: &HeaderValue) -> Option<Authority> {
@@ -117,8 +127,17 @@ mod tests {
         for host in ours.into_iter().chain(["pinned.internal:8080"]) {
             assert!(accepts(&guard, Some(host), None), "{host}");
         }
-        let others =
-            ["evil.example.com", "localhost.evil.com", "10.0.0.8", "pinned.internal:81", "a@localhost", ""];
+        let others = [
+            "evil.example.com",
+            "localhost.evil.com",
+            "10.0.0.8",
+            "pinned.internal:81",
+            "a@localhost",
+            "",
+            "localhost:",
+            "localhost:4.1",
+            "localhost:80:80",
+        ];
         for host in others {
             assert!(!accepts(&guard, Some(host), None), "{host}");
         }
@@ -149,6 +168,7 @@ mod tests {
             "http://console.example",
             "file://",
             "chrome-extension://abc",
+            "http://[::1]*:62",
             "",
         ] {
             assert!(!accepts(&guard, Some("localhost"), Some(origin)), "{origin}");

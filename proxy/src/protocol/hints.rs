@@ -88,7 +88,7 @@ fn pick<'a>(
 
 fn milliseconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
-        Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        Ok(millis) if millis > 0 && !text.starts_with('+') => Ok(Duration::from_millis(millis)),
         _ => Err("The timeout must be a whole number of milliseconds, at least 1.".into()),
     }
 }

@@ -99,13 +99,17 @@ pub fn parse(text: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
     if is_too_deep(text) {
         return Err(unreadable(Error::new(PARSE_ERROR, "The message is nested too deeply")));
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|error| {
-        unreadable(match error.classify() {
-            serde_json::error::Category::Data => {
-                Error::invalid_request("The message is not a JSON-RPC object")
-            }
-            _ => Error::new(PARSE_ERROR, format!("The message is not JSON: {error}")),
-        })
+    // All of it: members that nobody looks at would not be checked.
+    let text = std::str::from_utf8(text)
+        .map_err(|error| unreadable(Error::new(PARSE_ERROR, format!("The message is not JSON: {error}"))))?;
+    // A struct can be read from an array too, member by member.
+    let no_object = || unreadable(Error::invalid_request("The message is not a JSON-RPC object"));
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(no_object());
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => no_object(),
+        _ => unreadable(Error::new(PARSE_ERROR, format!("The message is not JSON: {error}"))),
     })?;
     let id = envelope.id.filter(|id| is_id(id));
     envelope.into_message().map_err(|error| Malformed { id, error })
@@ -113,7 +117,7 @@ pub fn parse(text: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
 
 impl<'a> Envelope<'a> {
     fn into_message(self) -> Result<Message<'a>, Error> {
-        if self.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+        if self.jsonrpc.and_then(text).as_deref() != Some("2.0") {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
         }
         let Some(method) = self.method else {
@@ -225,7 +229,8 @@ mod tests {
         for text in ["1", "[]", "{}", r#"{"id":1,"method":"m"}"#, r#"{"jsonrpc":"2.0","id":1,"method":3}"#] {
             assert_eq!(code_of(text), INVALID_REQUEST, "{text}");
         }
-        let twice = r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#;
+        let (array, twice) = (r#"["2.0",1,"m"]"#, r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#);
+        assert_eq!(code_of(array), INVALID_REQUEST);
         assert_eq!(code_of(twice), INVALID_REQUEST);
     }
 

@@ -6,11 +6,11 @@
 
 mod body;
 mod fault_data;
-mod guard;
-mod hints;
+pub mod guard;
+pub mod hints;
 mod http;
-mod jsonrpc;
-mod mcp;
+pub mod jsonrpc;
+pub mod mcp;
 mod nesting;
 mod refusal;
 mod respond;

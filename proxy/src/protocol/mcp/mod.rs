@@ -8,7 +8,7 @@ pub mod batch;
 mod call;
 mod cancel;
 mod events;
-mod headers;
+pub mod headers;
 pub mod http;
 mod legacy;
 mod listen;

@@ -3,7 +3,7 @@
 //! The pipe's other end is one agent, named by whoever started us. A call is given up by
 //! `notifications/cancelled`. At the end of input, and on drain, calls under way are finished.
 
-mod lines;
+pub mod lines;
 mod session;
 
 use std::io;
