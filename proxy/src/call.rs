@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod progress;
+mod substitute;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 pub use capabilities::Capabilities;
 pub use progress::{MAX_MESSAGE_BYTES, Progress, Reporter, Reports};
+pub use substitute::{Source, Substitute};
 
 use crate::telemetry::TraceContext;
 
@@ -74,7 +76,7 @@ pub struct Inputs {
 }
 
 /// The answer to a call, as JSON text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ToolResult {
     /// An object that satisfies the tool's output schema.
     Object(Box<RawValue>),
@@ -84,7 +86,7 @@ pub enum ToolResult {
 }
 
 /// Content for a model and its user.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Content {
     /// An array of MCP content blocks, checked.
     pub blocks: Box<RawValue>,
@@ -102,7 +104,7 @@ impl Content {
 }
 
 /// What must be known before there is an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Question {
     /// An object of MCP requests, checked; empty if only the state is to come back.
     pub requests: Box<RawValue>,
@@ -112,6 +114,33 @@ pub struct Question {
     pub state: Option<String>,
     /// The call's, which stays the same when it is made again.
     pub idempotency_key: String,
+}
+
+impl ToolResult {
+    /// What it holds of memory, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Object(object) => object.get().len(),
+            Self::Content(Content { blocks, structured }) => {
+                blocks.get().len() + structured.as_ref().map_or(0, |structured| structured.get().len())
+            }
+            Self::Question(question) => question.requests.get().len(),
+        }
+    }
+}
+
+/// What an agent gets for a call: a result, and what stands behind it if that is not what the system says now.
+#[derive(Debug)]
+pub struct Answered {
+    pub result: ToolResult,
+    /// Boxed, because it is rare.
+    pub instead: Option<Box<Substitute>>,
+}
+
+impl From<ToolResult> for Answered {
+    fn from(result: ToolResult) -> Self {
+        Self { result, instead: None }
+    }
 }
 
 /// The latest moment at which an answer is still of use.

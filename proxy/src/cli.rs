@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use ferrata::admin;
 use ferrata::app::{self, AppError};
-use ferrata::call::{Caller, Client, ToolCall, ToolResult};
+use ferrata::call::{Answered, Caller, Client, ToolCall, ToolResult};
 use ferrata::config::{self, Auth, Config};
 use ferrata::connector;
 use ferrata::gate::{Authenticator, Catalog, Slot};
@@ -268,9 +268,16 @@ async fn call(
     let (workflow, idempotency_key, inputs, client) = (None, None, None, Client::default());
     let call = ToolCall { arguments, caller, timeout, workflow, idempotency_key, trace, inputs, client };
     match gate.call(&tool, call).await {
-        Ok(ToolResult::Object(object)) => print(object.get()),
-        Ok(ToolResult::Content(content)) => print(&content.to_json()),
-        Ok(ToolResult::Question(_)) => Err(AppError::internal("a question without anybody to ask")),
+        Ok(Answered { result, instead }) => {
+            if let Some(instead) = instead {
+                eprintln!("{}", instead.sentence());
+            }
+            match result {
+                ToolResult::Object(object) => print(object.get()),
+                ToolResult::Content(content) => print(&content.to_json()),
+                ToolResult::Question(_) => Err(AppError::internal("a question without anybody to ask")),
+            }
+        }
         Err(fault) => {
             eprintln!("{}", fault.sentence());
             print(&serde_json::to_string(&*fault).map_err(AppError::internal)?)?;

@@ -7,9 +7,10 @@
 //! | 1 | [`server`] | connections, bounds, drain |
 //! | 2 | [`protocol`] | bytes ⇄ [`call::ToolCall`], [`call::ToolResult`], [`fault::Fault`]; MCP, plain HTTP, stdio |
 //! | 3 | [`gate`] | who may call what, with which arguments, for how long |
-//! | 4 | [`connector`] | the guest runs in a sandbox; it asks through host imports |
-//! | 5 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
-//! | 6 | [`credential`] | where secrets come from |
+//! | 4 | [`flow`] | what calls have to do with each other: one for all that are the same, what stands in for a failed one |
+//! | 5 | [`connector`] | the guest runs in a sandbox; it asks through host imports |
+//! | 6 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
+//! | 7 | [`credential`] | where secrets come from |
 //!
 //! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
 //!
@@ -34,6 +35,7 @@ pub mod credential;
 pub mod egress;
 pub mod fault;
 pub mod file;
+pub mod flow;
 pub mod gate;
 pub mod policy;
 pub mod protocol;

@@ -1,5 +1,8 @@
 //! The `ferrata` command: arguments, exit codes, signals.
 
+// One call is one future from the listener down to the socket, deeper than the default allows.
+#![recursion_limit = "256"]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -63,10 +63,12 @@ impl Connectors {
         let access = AccessRules::new(config.access.as_ref())?;
         let slots = self.loaded.iter().map(|(name, entry)| (name.clone(), entry.slot.clone())).collect();
         let catalog = Catalog::new(slots, Arc::new(access), config.defaults.deadline.0);
+        let mut problems = catalog.problems.clone();
         match catalog.unknown_in_rules() {
-            unknown if unknown.is_empty() => Ok(catalog),
-            unknown => Err(format!("no connector has these tools: {}", unknown.join(", "))),
+            unknown if unknown.is_empty() => {}
+            unknown => problems.push(format!("no connector has these tools: {}", unknown.join(", "))),
         }
+        if problems.is_empty() { Ok(catalog) } else { Err(problems.join("; ")) }
     }
 
     fn is_due(&self, config: &Config, name: &str, connector: &config::Connector) -> bool {

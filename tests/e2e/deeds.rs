@@ -30,6 +30,8 @@ macro_rules! deeds {
 
 deeds! {
     Read = "read",
+    Lookup = "lookup",
+    Write = "write",
     Spin = "spin",
     Grow = "grow",
     Trap = "trap",

@@ -6,6 +6,7 @@
 //! | `database` | the PostgreSQL connector: caps, cost, failover |
 //! | `containment` | what a connector cannot do |
 //! | `memory` | what is in a guest's memory, and what is not |
+//! | `flow` | what calls have to do with each other, and what stands in for a failed one |
 //! | `languages` | connectors in Python and JavaScript |
 //! | `logins` | credentials that are won by a login |
 //! | `plain_http` | `/v1/tools` for agents without MCP |
@@ -43,6 +44,7 @@ mod content;
 mod database;
 mod deeds;
 mod deploy;
+mod flow;
 mod hostile_agents;
 mod hostile_guests;
 mod hostile_streams;

@@ -58,7 +58,7 @@ pub fn postgres(setup: &Setup, server: &Server) -> Result<Value> {
 }
 
 /// A connector with an upstream `api` and a credential `bot` whose token is [`GUEST_TOKEN`]: the probe, and the guests in
-/// other languages.
+/// other languages. Each call is made for itself, however alike.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -67,6 +67,7 @@ pub fn guest(setup: &Setup, component: &Path, upstream: &Upstream) -> Result<Val
         "component": component,
         "upstreams": { "api": { "url": upstream.url() } },
         "credentials": { "bot": { "kind": "static", "token": setup.file("secrets/guest", GUEST_TOKEN)? } },
+        "coalesce": false,
     }))
 }
 

@@ -108,9 +108,7 @@ fn connector(at: &str, connector: &Connector, found: &mut Found) {
     if connector.component.starts_with("oci:") {
         found.not_yet(format!("{at}/component"), "name a file; OCI references are not built");
     }
-    for (member, value) in
-        [("limits", &connector.limits), ("mapping", &connector.mapping), ("fallback", &connector.fallback)]
-    {
+    for (member, value) in [("limits", &connector.limits), ("mapping", &connector.mapping)] {
         if value.is_some() {
             found.not_yet(format!("{at}/{member}"), "this section is not built");
         }

@@ -196,9 +196,43 @@ pub struct Connector {
     /// Overrides of its mapping tables. Not built yet.
     #[serde(default)]
     pub mapping: Option<Value>,
-    /// What to answer when a read fails. Not built yet.
+    /// What to answer when a read cannot be had, by the tool's own name: tried in this order.
     #[serde(default)]
-    pub fallback: Option<Value>,
+    pub fallback: BTreeMap<String, Vec<Fallback>>,
+    /// Whether identical reads of one caller that are under way at once are made as one.
+    #[serde(default = "Connector::default_coalesce")]
+    pub coalesce: bool,
+}
+
+impl Connector {
+    fn default_coalesce() -> bool {
+        true
+    }
+}
+
+/// What stands in for a read that cannot be had: because the system is down, too slow or takes no more calls. Never after "not found", "not
+/// allowed" or a dead credential.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Fallback {
+    Stale(StaleFallback),
+    Tool(ToolFallback),
+}
+
+/// An earlier answer to the same call of the same caller, which has written nothing since. It says that it is one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaleFallback {
+    /// How old it may be.
+    pub stale: Period,
+}
+
+/// Another tool.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolFallback {
+    /// Its whole name, `<connector>_<tool>`: a read whose results have the same schema.
+    pub tool: String,
 }
 
 /// A system that a connector may reach.

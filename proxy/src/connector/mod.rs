@@ -76,6 +76,21 @@ pub struct Admitted {
     pub client: Client,
 }
 
+impl Admitted {
+    /// The same call, made of another tool, which can neither ask nor report.
+    pub fn again(&self) -> Self {
+        Self {
+            arguments: self.arguments.clone(),
+            caller: self.caller.clone(),
+            deadline: self.deadline,
+            trace: self.trace,
+            idempotency_key: self.idempotency_key.clone(),
+            inputs: None,
+            client: Client::default(),
+        }
+    }
+}
+
 impl Connector {
     /// Makes one call of one tool. Dropping the future stops the guest and what it has under way.
     pub async fn call(&self, tool: &ToolSpec, call: Admitted) -> Result<ToolResult, Fault> {
@@ -167,6 +182,16 @@ impl Connector {
     fn hand_on(&self) -> (Arc<Credentials>, Arc<Upstreams>) {
         let egress = &self.sandboxes.runtime.egress;
         (Arc::new(egress.credentials.handed_on()), Arc::clone(&egress.upstreams))
+    }
+
+    /// Whether identical reads of one caller that are under way at once are made as one.
+    pub fn coalesces(&self) -> bool {
+        self.config.coalesce
+    }
+
+    /// What the operator wants when a read fails, by the tool's own name.
+    pub fn fallback(&self) -> &BTreeMap<String, Vec<config::Fallback>> {
+        &self.config.fallback
     }
 
     /// What is wrong with its credentials as the operator configured them, by name; a sentence each.

@@ -92,6 +92,12 @@ impl ToolSpec {
         let definition = serde_json::value::to_raw_value(&definition).map_err(|e| e.to_string())?;
         Ok(Self { name: tool.name, effect, definition, input, mirrors, output })
     }
+
+    /// The JSON Schema of its results; none if it promises nothing about them.
+    pub fn output_schema(&self) -> Option<Value> {
+        let mut definition: Value = serde_json::from_str(self.definition.get()).ok()?;
+        definition.get_mut("outputSchema").map(Value::take)
+    }
 }
 
 /// Whether a tool of that connector can have that name; the error is a sentence's end.

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jsonschema::Validator;
 
 use super::access::AccessRules;
+use super::fallbacks;
 use crate::connector::{Connector, Mirror, check_name};
+use crate::flow::{Route, Step};
 
 /// One configured connector.
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ pub struct Tool {
 /// Where a call of a tool goes. A call pins the generation of the connector that it started on.
 #[derive(Debug)]
 pub enum Target {
-    Ready { connector: Arc<Connector>, index: usize },
+    Ready { route: Route, fallback: Vec<Step> },
     Broken { connector: Arc<str>, reason: String },
 }
 
@@ -67,7 +70,7 @@ impl Tool {
     /// Arguments that clients repeat in headers.
     pub fn mirrors(&self) -> &[Mirror] {
         match &self.target {
-            Target::Ready { connector, index } => &connector.tools[*index].mirrors,
+            Target::Ready { route, .. } => &route.spec().mirrors,
             Target::Broken { .. } => &[],
         }
     }
@@ -75,7 +78,7 @@ impl Tool {
     /// The connector's name.
     pub fn connector(&self) -> &Arc<str> {
         match &self.target {
-            Target::Ready { connector, .. } => &connector.name,
+            Target::Ready { route, .. } => &route.connector.name,
             Target::Broken { connector, .. } => connector,
         }
     }
@@ -101,17 +104,34 @@ pub struct Catalog {
     general: Arc<Listing>,
     /// The longest that a call may take.
     pub deadline: Duration,
+    /// No two catalogues of a process have the same.
+    pub version: u64,
+    /// What the operator wrote about tools that cannot be so; a sentence each.
+    pub problems: Vec<String>,
 }
+
+/// The next catalogue's version.
+static VERSION: AtomicU64 = AtomicU64::new(0);
 
 impl Catalog {
     pub fn new(slots: BTreeMap<String, Slot>, access: Arc<AccessRules>, deadline: Duration) -> Self {
-        let tools: BTreeMap<Arc<str>, Arc<Tool>> = slots.values().flat_map(tools_of).collect();
+        let routes: BTreeMap<Arc<str>, Route> = slots.values().flat_map(routes_of).collect();
+        let mut problems = Vec::new();
+        let mut tool = |route: &Route| {
+            let fallback = fallbacks::resolve(route, &routes, &slots, &mut problems);
+            let target = Target::Ready { route: route.clone(), fallback };
+            (Arc::clone(&route.name), Arc::new(Tool { name: Arc::clone(&route.name), target }))
+        };
+        let tools: BTreeMap<Arc<str>, Arc<Tool>> = routes.values().map(&mut tool).collect();
+        fallbacks::of_unknown_tools(&slots, &mut problems);
         let listing =
             |agent: &str| Arc::new(render(tools.values().filter(|t| access.allows(agent, &t.name))));
         let listings = access.agents().map(|agent| (Arc::clone(agent), listing(agent))).collect();
         // No agent has an empty name: what remains is what everybody may see.
         let general = listing("");
-        Self { tools: tools.into_iter().collect(), slots, access, listings, general, deadline }
+        let version = VERSION.fetch_add(1, Ordering::Relaxed);
+        let tools = tools.into_iter().collect();
+        Self { tools, slots, access, listings, general, deadline, version, problems }
     }
 
     /// What the rules name and no connector has: a mistake that would open what the operator meant to close. A connector that is not
@@ -163,22 +183,21 @@ impl Catalog {
     }
 }
 
-fn tools_of(slot: &Slot) -> Vec<(Arc<str>, Arc<Tool>)> {
+fn routes_of(slot: &Slot) -> Vec<(Arc<str>, Route)> {
     let Some(connector) = slot.connector() else { return Vec::new() };
-    let tool = |(index, spec): (usize, &crate::connector::ToolSpec)| {
+    let route = |(index, spec): (usize, &crate::connector::ToolSpec)| {
         let name: Arc<str> = format!("{}_{}", connector.name, spec.name).into();
-        let target = Target::Ready { connector: Arc::clone(connector), index };
-        (Arc::clone(&name), Arc::new(Tool { name, target }))
+        (Arc::clone(&name), Route { name, connector: Arc::clone(connector), index })
     };
-    connector.tools.iter().enumerate().map(tool).collect()
+    connector.tools.iter().enumerate().map(route).collect()
 }
 
 fn render<'a>(tools: impl Iterator<Item = &'a Arc<Tool>>) -> Listing {
     let (mut names, mut definitions) = (Vec::new(), Vec::new());
     for tool in tools {
-        if let Target::Ready { connector, index } = &tool.target {
+        if let Target::Ready { route, .. } = &tool.target {
             names.push(Arc::clone(&tool.name));
-            definitions.push(connector.tools[*index].definition.get());
+            definitions.push(route.spec().definition.get());
         }
     }
     Listing { names, mcp: Bytes::from(format!("[{}]", definitions.join(","))) }

@@ -6,6 +6,7 @@
 mod access;
 mod auth;
 mod catalog;
+mod fallbacks;
 mod record;
 mod seal;
 
@@ -23,9 +24,10 @@ pub use catalog::{Catalog, Listing, Slot, Target, Tool};
 use record::CallRecord;
 use seal::{Bound, Memory, Seals};
 
-use crate::call::{Caller, Deadline, Inputs, ToolCall, ToolResult};
+use crate::call::{Answered, Caller, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::fault::{Fault, FaultKind, quotable};
+use crate::flow::{Flow, Going};
 
 /// Most mistakes in arguments that one fault names.
 const MAX_NAMED_MISTAKES: usize = 5;
@@ -40,6 +42,7 @@ const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 pub struct Gate {
     auth: Authenticator,
     catalog: ArcSwap<Catalog>,
+    flow: Flow,
     changes: watch::Sender<u64>,
     seals: Seals,
     /// Why what the operator wrote is not in force.
@@ -59,7 +62,8 @@ impl std::fmt::Debug for Gate {
 impl Gate {
     pub fn new(auth: Authenticator, catalog: Catalog) -> Self {
         let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::new(0));
-        Self { auth, catalog, changes, seals: Seals::new(), problem: ArcSwapOption::empty() }
+        let (flow, seals) = (Flow::default(), Seals::new());
+        Self { auth, catalog, flow, changes, seals, problem: ArcSwapOption::empty() }
     }
 
     /// Who a request comes from, by the `Authorization: Bearer` value if there is one.
@@ -118,14 +122,14 @@ impl Gate {
     }
 
     /// Makes a call. Dropping the future stops the guest and what it has under way.
-    pub async fn call(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
+    pub async fn call(&self, tool: &Tool, call: ToolCall) -> Result<Answered, Fault> {
         let record = CallRecord::start(tool, &call);
         record.end(self.admit_and_run(tool, call).await)
     }
 
-    async fn admit_and_run(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
-        let (connector, spec) = match &tool.target {
-            Target::Ready { connector, index } => (connector, &connector.tools[*index]),
+    async fn admit_and_run(&self, tool: &Tool, call: ToolCall) -> Result<Answered, Fault> {
+        let (route, fallback) = match &tool.target {
+            Target::Ready { route, fallback } => (route, fallback),
             Target::Broken { connector, reason } => {
                 // The reason is the operator's to read: it may name files and addresses.
                 tracing::debug!(%connector, %reason, "a call of a connector that is not loaded");
@@ -136,7 +140,7 @@ impl Gate {
         };
         let arguments = parse_arguments(&call.arguments)?;
         let bytes = call.arguments.get().len();
-        validate(&spec.input, &arguments, bytes)?;
+        validate(&route.spec().input, &arguments, bytes)?;
         let catalog = self.catalog.load();
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
             validate(overlay, &arguments, bytes).map_err(|fault| as_forbidden(fault, &call.caller))?;
@@ -150,9 +154,10 @@ impl Gate {
             None => uuid::Uuid::new_v4().to_string(),
         };
         let time = call.timeout.map_or(catalog.deadline, |asked| asked.min(catalog.deadline));
+        let policy = catalog.version;
         drop(catalog);
         let caller = call.caller.clone();
-        let admitted = Admitted {
+        let call = Admitted {
             arguments: call.arguments,
             caller: call.caller,
             deadline: Deadline::after(time),
@@ -161,14 +166,14 @@ impl Gate {
             inputs: call.inputs,
             client: call.client,
         };
-        let mut result = connector.call(spec, admitted).await?;
-        if let ToolResult::Question(question) = &mut result {
+        let mut answer = self.flow.call(Going { route, fallback, policy, call }).await?;
+        if let ToolResult::Question(question) = &mut answer.result {
             let bound = Bound { target: &tool.name, caller: &caller, arguments: &arguments };
             let idempotency_key = std::mem::take(&mut question.idempotency_key);
             let memory = Memory { state: question.state.take(), idempotency_key };
             question.state = Some(self.seals.seal(&bound, &memory)?);
         }
-        Ok(result)
+        Ok(answer)
     }
 }
 

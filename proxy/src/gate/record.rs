@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Tool;
-use crate::call::{ToolCall, ToolResult};
+use crate::call::{Answered, ToolCall, ToolResult};
 use crate::fault::Fault;
 use crate::telemetry::{TraceContext, metric};
 
-/// What a call that was given up is called, beside `ok` and the labels of faults.
+/// What a call that was given up is called, beside `ok`, the labels of substitutes and those of faults.
 const CANCELLED: &str = "cancelled";
 
 /// What a call that was answered with a question is called.
@@ -33,10 +33,8 @@ impl<'a> CallRecord<'a> {
     }
 
     /// Notes how the call ended, and completes a fault with whose it is.
-    pub fn end(mut self, result: Result<ToolResult, Fault>) -> Result<ToolResult, Fault> {
-        let label =
-            |result: &ToolResult| if matches!(result, ToolResult::Question(_)) { ASKED } else { "ok" };
-        result.inspect(|result| self.outcome = label(result)).map_err(|mut fault| {
+    pub fn end(mut self, result: Result<Answered, Fault>) -> Result<Answered, Fault> {
+        result.inspect(|answer| self.outcome = label(answer)).map_err(|mut fault| {
             self.outcome = fault.kind.traits().label;
             self.why = Some(fault.message.clone());
             fault.system = Some(Arc::clone(self.tool.connector()));
@@ -44,6 +42,14 @@ impl<'a> CallRecord<'a> {
             fault.trace_id = Some(self.trace.trace_id());
             fault
         })
+    }
+}
+
+fn label(answer: &Answered) -> &'static str {
+    match (&answer.instead, &answer.result) {
+        (Some(instead), _) => instead.label(),
+        (None, ToolResult::Question(_)) => ASKED,
+        (None, ToolResult::Object(_) | ToolResult::Content(_)) => "ok",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, RETRY_AFTER};
+use http::header::{AGE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use super::hints::{Hints, MetaHints};
 use super::nesting::is_too_deep;
 use super::refusal::Refusal;
 use super::{Endpoint, TOOLS_PATH, body, jsonrpc, not_found, respond};
-use crate::call::{Caller, ToolResult};
+use crate::call::{Answered, Caller, Source, ToolResult};
 use crate::fault::{Fault, quotable};
 use crate::server::Body;
 
@@ -22,6 +22,13 @@ const FAULT_TYPE: &str = "https://ferrata.dev/faults/";
 
 /// A result with content blocks is of a type of its own, so that nobody takes it for the tool's object.
 const CONTENT: &str = "application/vnd.ferrata.content+json";
+
+/// Why an earlier answer is given, whose age stands in `Age`.
+const STALE: HeaderName = HeaderName::from_static("ferrata-stale");
+
+/// Why another tool was asked, which `Ferrata-Answered-By` names.
+const FALLBACK: HeaderName = HeaderName::from_static("ferrata-fallback");
+const ANSWERED_BY: HeaderName = HeaderName::from_static("ferrata-answered-by");
 
 /// A failed call (RFC 9457), with the fault's record as further members.
 #[derive(Serialize)]
@@ -77,12 +84,7 @@ impl Endpoint {
         let hints = Hints::read(MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
         let arguments = arguments(&body::read_json(headers, body, &self.settings).await?)?;
         Ok(match self.gate.call(&tool, hints.into_call(arguments, caller)).await {
-            Ok(ToolResult::Object(value)) => {
-                respond::json(StatusCode::OK, String::from(Box::<str>::from(value)))
-            }
-            Ok(ToolResult::Content(content)) => respond::whole(StatusCode::OK, CONTENT, content.to_json()),
-            // Nobody was said to be there who could be asked.
-            Ok(ToolResult::Question(_)) => problem(&Fault::internal("a question without anybody to ask")),
+            Ok(answer) => result(answer),
             Err(fault) => problem(&fault),
         })
     }
@@ -99,6 +101,30 @@ fn arguments(body: &[u8]) -> Result<Box<RawValue>, Refusal> {
         Ok(_) => Err(Refusal::bad_request("The arguments must be a JSON object.")),
         Err(error) => Err(Refusal::bad_request(format!("The arguments are not JSON: {error}."))),
     }
+}
+
+/// The result, as it is; the headers say if it is not what the system says now.
+fn result(answer: Answered) -> Response<Body> {
+    let mut response = match answer.result {
+        ToolResult::Object(value) => respond::json(StatusCode::OK, String::from(Box::<str>::from(value))),
+        ToolResult::Content(content) => respond::whole(StatusCode::OK, CONTENT, content.to_json()),
+        // Nobody was said to be there who could be asked.
+        ToolResult::Question(_) => return problem(&Fault::internal("a question without anybody to ask")),
+    };
+    let Some(instead) = answer.instead else { return response };
+    let reason = HeaderValue::from_static(instead.reason.traits().label);
+    let headers = response.headers_mut();
+    match instead.source {
+        Source::Stale { age, .. } => {
+            headers.insert(AGE, HeaderValue::from(age.as_secs()));
+            headers.insert(STALE, reason);
+        }
+        Source::Tool(tool) => {
+            headers.extend(HeaderValue::from_str(&tool).map(|tool| (ANSWERED_BY, tool)));
+            headers.insert(FALLBACK, reason);
+        }
+    }
+    response
 }
 
 fn problem(fault: &Fault) -> Response<Body> {

@@ -4,6 +4,7 @@ use metrics::{Unit, describe_counter, describe_histogram};
 
 pub const CALLS: &str = "ferrata_calls_total";
 pub const CALL_SECONDS: &str = "ferrata_call_seconds";
+pub const COALESCED: &str = "ferrata_coalesced_calls_total";
 pub const EXCHANGES: &str = "ferrata_exchanges_total";
 pub const VERDICTS: &str = "ferrata_verdicts_total";
 pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
@@ -12,7 +13,11 @@ pub const GUEST_TRAPS: &str = "ferrata_guest_traps_total";
 
 /// Tells the recorder what the names mean. After it was installed.
 pub fn describe() {
-    describe_counter!(CALLS, "Tool calls by tool and outcome: `ok`, or the kind of the fault.");
+    describe_counter!(
+        CALLS,
+        "Tool calls by tool and outcome: `ok`, `stale` or `fallback` for a substitute, or the kind of the fault."
+    );
+    describe_counter!(COALESCED, "Reads that joined the same one under way, by tool.");
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "How long tool calls took, waiting included, by tool.");
     describe_counter!(
         EXCHANGES,

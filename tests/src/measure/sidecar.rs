@@ -121,6 +121,8 @@ pub fn measured(setup: &Setup, component: &Path, upstream: SocketAddr) -> Result
             "kind": "static",
             "token": setup.file("secrets/guest", connectors::GUEST_TOKEN)?,
         } },
+        // The same call again and again is not one.
+        "coalesce": false,
     }))
 }
 

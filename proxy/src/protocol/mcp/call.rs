@@ -8,7 +8,7 @@ use serde_json::json;
 use super::params::Params;
 use super::reporting::{Expected, Reporting};
 use super::{Answer, Era, Request, headers, http as streamable, modern, results};
-use crate::call::{Caller, Capabilities, Reporter, ToolResult};
+use crate::call::{Answered, Caller, Capabilities, Reporter, ToolResult};
 use crate::fault::{Fault, quotable};
 use crate::gate::Gate;
 use crate::protocol::hints::Hints;
@@ -75,18 +75,20 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    fn answer(&self, result: Result<ToolResult, Fault>) -> Answer {
+    fn answer(&self, result: Result<Answered, Fault>) -> Answer {
         let (status, body) = self.render(result);
         Answer::Message { status, body }
     }
 
-    fn render(&self, result: Result<ToolResult, Fault>) -> (StatusCode, Vec<u8>) {
+    fn render(&self, result: Result<Answered, Fault>) -> (StatusCode, Vec<u8>) {
         match result {
-            Ok(ToolResult::Question(question)) if !self.can_bring.has(question.needs) => {
+            Ok(Answered { result: ToolResult::Question(question), .. })
+                if !self.can_bring.has(question.needs) =>
+            {
                 let error = missing(question.needs.without(self.can_bring));
                 (modern::status_of(&error), jsonrpc::error(Some(self.id), &error))
             }
-            Ok(result) => (StatusCode::OK, results::tool_result(self.id, self.era, &result)),
+            Ok(answer) => (StatusCode::OK, results::tool_result(self.id, self.era, &answer)),
             Err(fault) => (StatusCode::OK, results::fault(self.id, self.era, &fault)),
         }
     }
@@ -118,7 +120,7 @@ mod tests {
                 idempotency_key: String::new(),
             };
             let client = Client { id: &id, era: Era::Modern, can_bring };
-            let (status, body) = client.render(Ok(ToolResult::Question(question)));
+            let (status, body) = client.render(Ok(ToolResult::Question(question).into()));
             (status.as_u16(), serde_json::from_slice::<Value>(&body).unwrap())
         };
         let (status, refused) = ask(Capabilities::FORM);

@@ -6,14 +6,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::version;
-use crate::call::{Content, Progress, Question, ToolResult};
+use crate::call::{Answered, Content, Progress, Question, Substitute, ToolResult};
 use crate::fault::Fault;
 use crate::gate::Listing;
-use crate::protocol::fault_data::FaultData;
+use crate::protocol::fault_data::{FaultData, SubstituteData};
 use crate::protocol::jsonrpc::{self, Id};
 
 /// The key under which a failed call's record travels.
 pub const FAULT_KEY: &str = "dev.ferrata/fault";
+
+/// The key under which it is said that a result is not what the system says now.
+pub const SUBSTITUTE_KEY: &str = "dev.ferrata/substitute";
 
 /// The key under which a message names its subscription.
 const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
@@ -83,11 +86,35 @@ impl Writer {
         self.member(name).extend_from_slice(json);
     }
 
-    fn text_content(&mut self, text: &str) {
+    fn text_content(&mut self, texts: &[&str]) {
         let out = self.member("content");
-        out.extend_from_slice(br#"[{"type":"text","text":"#);
-        jsonrpc::push_string(out, text);
-        out.extend_from_slice(b"}]");
+        for (i, text) in texts.iter().enumerate() {
+            out.push(if i == 0 { b'[' } else { b',' });
+            out.extend_from_slice(br#"{"type":"text","text":"#);
+            jsonrpc::push_string(out, text);
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
+
+    /// A text, and the content blocks of an array after it.
+    fn blocks_after(&mut self, text: &str, blocks: &str) {
+        self.text_content(&[text]);
+        let blocks = blocks.trim().trim_start_matches('[').trim_start();
+        // The one is closed by the other's end.
+        self.out.pop();
+        if blocks != "]" {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(blocks.as_bytes());
+    }
+
+    /// Closes a tool's result, and says if it stands in for another.
+    fn finish_result(self, instead: Option<&Substitute>) -> Vec<u8> {
+        let Some(instead) = instead else { return self.finish(None) };
+        let mut data = Vec::new();
+        jsonrpc::push_json(&mut data, &SubstituteData::of(instead));
+        self.finish(Some((SUBSTITUTE_KEY, &data)))
     }
 
     /// How long the result may be kept, and whether for others too.
@@ -114,32 +141,44 @@ impl Writer {
     }
 }
 
-pub fn tool_result(id: &Id, era: Era, result: &ToolResult) -> Vec<u8> {
-    match result {
-        ToolResult::Object(value) => object(id, era, value.get()),
-        ToolResult::Content(result) => content(id, era, result),
+pub fn tool_result(id: &Id, era: Era, answer: &Answered) -> Vec<u8> {
+    let instead = answer.instead.as_deref();
+    match &answer.result {
+        ToolResult::Object(value) => object(id, era, value.get(), instead),
+        ToolResult::Content(result) => content(id, era, result, instead),
         ToolResult::Question(result) => question(id, result),
     }
 }
 
-fn object(id: &Id, era: Era, value: &str) -> Vec<u8> {
+fn object(id: &Id, era: Era, value: &str, instead: Option<&Substitute>) -> Vec<u8> {
     // Once as it is and once as a string, whose quotes are escaped.
     let mut writer = Writer::new(id, era, value.len() * 2 + value.len() / 4);
-    writer.text_content(value);
+    match instead {
+        None => writer.text_content(&[value]),
+        Some(instead) => writer.text_content(&[&instead.sentence(), value]),
+    }
     writer.raw("structuredContent", value.as_bytes());
     writer.raw("isError", b"false");
-    writer.finish(None)
+    writer.finish_result(instead)
 }
 
-fn content(id: &Id, era: Era, Content { blocks, structured }: &Content) -> Vec<u8> {
+fn content(
+    id: &Id,
+    era: Era,
+    Content { blocks, structured }: &Content,
+    instead: Option<&Substitute>,
+) -> Vec<u8> {
     let structured = structured.as_ref().map(|structured| structured.get());
     let mut writer = Writer::new(id, era, blocks.get().len() + structured.map_or(0, str::len));
-    writer.raw("content", blocks.get().as_bytes());
+    match instead {
+        None => writer.raw("content", blocks.get().as_bytes()),
+        Some(instead) => writer.blocks_after(&instead.sentence(), blocks.get()),
+    }
     if let Some(structured) = structured {
         writer.raw("structuredContent", structured.as_bytes());
     }
     writer.raw("isError", b"false");
-    writer.finish(None)
+    writer.finish_result(instead)
 }
 
 /// Only the modern era has these.
@@ -157,7 +196,7 @@ fn question(id: &Id, Question { requests, state, .. }: &Question) -> Vec<u8> {
 
 pub fn fault(id: &Id, era: Era, fault: &Fault) -> Vec<u8> {
     let mut writer = Writer::new(id, era, 1024);
-    writer.text_content(&fault.sentence());
+    writer.text_content(&[&fault.sentence()]);
     writer.raw("isError", b"true");
     let mut data = Vec::new();
     jsonrpc::push_json(&mut data, &FaultData::of(fault));
@@ -247,7 +286,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::call::Capabilities;
+    use crate::call::{Capabilities, Source};
     use crate::fault::FaultKind;
 
     fn id(text: &str) -> Box<RawValue> {
@@ -260,18 +299,47 @@ mod tests {
 
     #[test]
     fn a_result_stands_twice_and_the_eras_differ_in_what_surrounds_it() {
-        let result = ToolResult::Object(id(r#"{"a": "x\"y"}"#));
-        let legacy = read(&tool_result(&id("1"), Era::Legacy, &result));
+        let answer = Answered::from(ToolResult::Object(id(r#"{"a": "x\"y"}"#)));
+        let legacy = read(&tool_result(&id("1"), Era::Legacy, &answer));
         let expected = json!({
             "content": [{"type": "text", "text": r#"{"a": "x\"y"}"#}],
             "structuredContent": {"a": "x\"y"},
             "isError": false,
         });
         assert_eq!(legacy, json!({"jsonrpc": "2.0", "id": 1, "result": expected}));
-        let modern = read(&tool_result(&id("1"), Era::Modern, &result))["result"].take();
+        let modern = read(&tool_result(&id("1"), Era::Modern, &answer))["result"].take();
         assert_eq!(modern["resultType"], "complete");
         assert_eq!(modern["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "ferrata");
         assert_eq!(modern["structuredContent"], expected["structuredContent"]);
+    }
+
+    #[test]
+    fn a_substitute_says_so_to_the_model_and_to_programs() {
+        let as_of = "2026-11-23T10:31:00Z".parse().unwrap();
+        let source = Source::Stale { age: std::time::Duration::from_millis(93_200), as_of };
+        let message = "`crm` could not be reached.".to_owned();
+        let instead = Some(Box::new(Substitute { source, reason: FaultKind::Unavailable, message }));
+        let object = ToolResult::Object(id(r#"{"a":1}"#));
+        let answer = Answered { result: object, instead: instead.clone() };
+        for era in [Era::Legacy, Era::Modern] {
+            let result = read(&tool_result(&id("1"), era, &answer))["result"].take();
+            let sentence = result["content"][0]["text"].as_str().unwrap();
+            assert!(sentence.contains("2026-11-23T10:31:00Z (93 s ago)"), "{sentence}");
+            assert_eq!(result["content"][1]["text"], r#"{"a":1}"#);
+            assert_eq!((&result["structuredContent"]["a"], &result["isError"]), (&json!(1), &json!(false)));
+            let expected = json!({
+                "source": "stale", "age_ms": 93_200, "as_of": "2026-11-23T10:31:00Z",
+                "reason": "unavailable", "message": "`crm` could not be reached.",
+            });
+            assert_eq!(result["_meta"][SUBSTITUTE_KEY], expected);
+        }
+        for (blocks, count) in [(r#"[ {"type":"text","text":"x"}]"#, 2), ("[]", 1)] {
+            let result = ToolResult::Content(Content { blocks: id(blocks), structured: None });
+            let answer = Answered { result, instead: instead.clone() };
+            let result = read(&tool_result(&id("1"), Era::Modern, &answer))["result"].take();
+            assert_eq!(result["content"].as_array().unwrap().len(), count);
+            assert!(result["content"][0]["text"].as_str().unwrap().starts_with("Not current"));
+        }
     }
 
     #[test]
@@ -292,10 +360,11 @@ mod tests {
     #[test]
     fn content_stands_as_it_is_and_a_question_is_not_complete() {
         let (blocks, object) = (r#"[{"type":"text","text":"a"}]"#, r#"{"a":1}"#);
-        let result = ToolResult::Content(Content { blocks: id(blocks), structured: Some(id(object)) });
+        let result =
+            Answered::from(ToolResult::Content(Content { blocks: id(blocks), structured: Some(id(object)) }));
         let expected = json!({"content": [{"type": "text", "text": "a"}], "structuredContent": {"a": 1}, "isError": false});
         assert_eq!(read(&tool_result(&id("1"), Era::Legacy, &result))["result"], expected);
-        let bare = ToolResult::Content(Content { blocks: id(blocks), structured: None });
+        let bare = Answered::from(ToolResult::Content(Content { blocks: id(blocks), structured: None }));
         assert!(
             read(&tool_result(&id("1"), Era::Modern, &bare))["result"].get("structuredContent").is_none()
         );
@@ -303,7 +372,7 @@ mod tests {
         let question = |requests: &str| {
             let (needs, state) = (Capabilities::NONE, Some("sealed".to_owned()));
             let question = Question { requests: id(requests), needs, state, idempotency_key: "k".into() };
-            read(&tool_result(&id("1"), Era::Modern, &ToolResult::Question(question)))["result"].take()
+            read(&tool_result(&id("1"), Era::Modern, &ToolResult::Question(question).into()))["result"].take()
         };
         let asked = question(r#"{"k":{"method":"roots/list"}}"#);
         assert_eq!(

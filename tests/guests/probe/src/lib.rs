@@ -69,7 +69,7 @@ fn tool(name: &str, description: &str, promises: bool) -> Tool {
         description: description.to_owned(),
         input_schema: json!({ "type": "object" }).to_string(),
         output_schema: promises.then(|| output.to_string()),
-        effect: Effect::Read,
+        effect: if name == "write" { Effect::Write } else { Effect::Read },
         first_operation: "read".to_owned(),
         max_batch: 1,
     }

@@ -12,8 +12,10 @@ type Answer = Result<String, Fault>;
 /// Name, description, behaviour.
 pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
 
-pub const ALL: [Misdeed; 30] = [
+pub const ALL: [Misdeed; 32] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
+    ("lookup", "Reads /read/ and `path`; that nothing is there is a fault.", lookup),
+    ("write", "Writes, and says so.", write),
     ("spin", "Computes for ever.", spin),
     ("grow", "Takes memory until there is none.", grow),
     ("trap", "Panics.", trap),
@@ -53,6 +55,26 @@ fn read(arguments: &str) -> Answer {
     let path = argument(arguments, "path");
     let request =
         get("api", "read", &format!("/read/{}", path.as_str().unwrap_or("x")), vec![authorization()]);
+    send(&request)
+}
+
+fn lookup(arguments: &str) -> Answer {
+    let path = argument(arguments, "path");
+    let request = get("api", "read", &format!("/read/{}", path.as_str().unwrap_or("x")), Vec::new());
+    let exchange = http::send(&request)?;
+    match exchange.status() {
+        404 => {
+            exchange.settle(&Verdict::Rejected)?;
+            Err(fault(FaultKind::NotFound, "nothing is there"))
+        }
+        500.. => exchange.settle(&Verdict::Transient).and_then(|_| text("again")),
+        _ => exchange.settle(&Verdict::Ok).and_then(|_| text(&String::from_utf8_lossy(&exchange.body()))),
+    }
+}
+
+fn write(_: &str) -> Answer {
+    let mut request = get("api", "write", "/write", Vec::new());
+    (request.method, request.effect) = ("POST".to_owned(), Effect::Write);
     send(&request)
 }
 
