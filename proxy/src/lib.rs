@@ -15,7 +15,7 @@
 //! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
 //!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
-//! Calls go down that list. Every room may use the common words: [`call`], [`fault`], [`config`], [`telemetry`], [`file`].
+//! Calls go down that list. Every room may use the common words: [`call`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`].
 //!
 //! What must stay true:
 //! - Only `connector` names wasmtime; only `server`, `protocol`, `admin` and `egress` name hyper.
@@ -37,6 +37,7 @@ pub mod fault;
 pub mod file;
 pub mod flow;
 pub mod gate;
+pub mod memory;
 pub mod policy;
 pub mod protocol;
 pub mod reload;

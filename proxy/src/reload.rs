@@ -17,6 +17,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::connector::{self, Bounds, CompiledCache, Connector, Engine};
 use crate::file::Stamp;
 use crate::gate::{AccessRules, Catalog, Gate, Slot};
+use crate::memory;
 use crate::server::Drain;
 use watch::Watch;
 
@@ -60,6 +61,7 @@ impl Connectors {
 
     /// The catalogue of what is in force.
     pub fn catalog(&self, config: &Config) -> Result<Catalog, String> {
+        memory::PROCESS.set_limit(memory::limit(config.defaults.memory.map(|bytes| bytes.0)));
         let access = AccessRules::new(config.access.as_ref())?;
         let slots = self.loaded.iter().map(|(name, entry)| (name.clone(), entry.slot.clone())).collect();
         let catalog = Catalog::new(slots, Arc::new(access), config.defaults.deadline.0);

@@ -225,3 +225,24 @@ async fn a_fallback_that_cannot_be_one_is_refused_at_load() {
         assert!(checked.status.code() == Some(65) && said.contains(why), "{fallback}: {said}");
     }
 }
+
+#[tokio::test]
+async fn beyond_what_the_process_may_hold_new_calls_are_refused_and_old_ones_live() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = probe(&setup, &upstream, json!({}));
+    // Less than the memory of one sandbox.
+    let setup = setup.connector("probe", connector).with(&["defaults"], json!({ "memory": "512KiB" }));
+    let ferrata = Ferrata::start(setup).await.unwrap();
+    upstream.reply(Reply::Held);
+    let first = tokio::spawn(read(ferrata.mcp()));
+    upstream.holds(1).await.unwrap();
+    let refused = lookup(&ferrata, "x").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(refused.text().contains("memory"), "{}", refused.text());
+    upstream.release();
+    first.await.unwrap();
+    crate::idle(&ferrata).await;
+    assert_eq!(lookup(&ferrata, "x").await.status, StatusCode::OK);
+}

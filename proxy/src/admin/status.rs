@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::gate::{Gate, Slot};
+use crate::memory;
 
 /// The state of every connector.
 pub fn status(gate: Option<&Arc<Gate>>, draining: bool) -> Value {
@@ -14,10 +15,12 @@ pub fn status(gate: Option<&Arc<Gate>>, draining: bool) -> Value {
             gate.catalog().slots().iter().map(|(name, slot)| (name.clone(), connector(slot))).collect()
         })
         .unwrap_or_default();
+    let (held, limit) = memory::PROCESS.usage();
     json!({
         "ferrata": env!("CARGO_PKG_VERSION"),
         "state": match (gate, draining) { (_, true) => "draining", (None, _) => "loading", _ => "ready" },
         "configuration_problem": gate.and_then(|g| g.problem()).map(|p| p.to_string()),
+        "memory": { "held_bytes": held, "limit_bytes": limit },
         "connectors": connectors,
     })
 }

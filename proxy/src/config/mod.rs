@@ -123,11 +123,14 @@ pub struct Admin {
 pub struct Defaults {
     /// The longest that a call may take; an agent may ask for less.
     pub deadline: Period,
+    /// What the process may hold for agents at once: requests, answers, sandboxes. Beyond it new calls are refused. Three quarters of the container's memory
+    /// when absent, or 1 GiB where there is no container.
+    pub memory: Option<ByteSize>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { deadline: Period::seconds(30) }
+        Self { deadline: Period::seconds(30), memory: None }
     }
 }
 

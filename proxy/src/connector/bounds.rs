@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use crate::config;
+use crate::{config, memory};
 
 /// How often the clock of the sandboxes ticks: the grain of the bound on processor time.
 pub const EPOCH: Duration = Duration::from_millis(10);
@@ -58,18 +58,19 @@ impl From<&config::Sandbox> for Bounds {
     }
 }
 
-/// Counts the linear memory of all instances in one sandbox.
+/// Counts the linear memory of all instances in one sandbox, against its own bound and as a part of what the process holds.
 #[derive(Debug)]
 pub struct MemoryLimit {
     limit: usize,
     used: usize,
+    held: memory::Held,
     /// Whether growth was refused; explains the trap that commonly follows.
     pub refused: bool,
 }
 
 impl MemoryLimit {
     pub fn new(limit: usize) -> Self {
-        Self { limit, used: 0, refused: false }
+        Self { limit, used: 0, held: memory::PROCESS.hold(0), refused: false }
     }
 }
 
@@ -81,6 +82,7 @@ impl ResourceLimiter for MemoryLimit {
             return Ok(false);
         }
         self.used = used;
+        self.held.resize(used);
         Ok(true)
     }
 

@@ -16,6 +16,7 @@ use super::idle::Idle;
 use crate::call::Caller;
 use crate::egress::scope::Scope;
 use crate::fault::{Fault, FaultKind};
+use crate::memory;
 use crate::telemetry::metric;
 
 /// What a refused call is told to wait, when nobody knows how long sandboxes stay taken.
@@ -155,9 +156,9 @@ impl Sandboxes {
         }
     }
 
-    /// Keeps a sandbox that left nothing behind.
+    /// Keeps a sandbox that left nothing behind, unless memory is scarce.
     fn keep(&self, caller: &Caller, sandbox: Sandbox) {
-        if self.runtime.bounds.reuse && sandbox.store.data().table.is_empty() {
+        if self.runtime.bounds.reuse && memory::PROCESS.is_roomy() && sandbox.store.data().table.is_empty() {
             self.idle.keep(caller, sandbox);
         }
     }

@@ -1,12 +1,13 @@
 //! What egress must know about the call on whose behalf something is sent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::operation::Effect;
 use crate::call::{Caller, Deadline};
 use crate::credential::SecretValue;
+use crate::memory;
 use crate::telemetry::TraceContext;
 
 /// Most secrets that one call may capture: a login needs three.
@@ -52,7 +53,7 @@ pub struct Scope {
     /// Writes that may have reached a system and were not refused by it.
     writes: AtomicU32,
     /// Bytes of the exchanges that the guest holds.
-    held: AtomicUsize,
+    held: Mutex<memory::Held>,
     captured: Mutex<HashMap<String, Captured>>,
 }
 
@@ -66,7 +67,8 @@ pub struct Captured {
 
 impl Scope {
     pub fn new(purpose: Purpose, caller: Caller, deadline: Deadline, trace: TraceContext) -> Self {
-        let (attempts, writes, held) = (AtomicU32::new(0), AtomicU32::new(0), AtomicUsize::new(0));
+        let (attempts, writes) = (AtomicU32::new(0), AtomicU32::new(0));
+        let held = Mutex::new(memory::PROCESS.hold(0));
         Self { purpose, caller, deadline, trace, attempts, writes, held, captured: Mutex::default() }
     }
 
@@ -92,17 +94,20 @@ impl Scope {
 
     /// Notes bytes that the guest makes the host hold, or lets go of.
     pub fn note_held(&self, bytes: usize) {
-        self.held.fetch_add(bytes, Ordering::Relaxed);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = held.bytes().saturating_add(bytes);
+        held.resize(more);
     }
 
     pub fn note_let_go(&self, bytes: usize) {
-        let _ =
-            self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |h| Some(h.saturating_sub(bytes)));
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let less = held.bytes().saturating_sub(bytes);
+        held.resize(less);
     }
 
     /// Whether the guest holds so much that it must let go of something before it may send.
     pub fn holds_too_much(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > MAX_HELD_BYTES
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).bytes() > MAX_HELD_BYTES
     }
 
     /// Counts one exchange and returns how many there are now.

@@ -28,12 +28,16 @@ use crate::call::{Answered, Caller, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::fault::{Fault, FaultKind, quotable};
 use crate::flow::{Flow, Going};
+use crate::memory;
 
 /// Most mistakes in arguments that one fault names.
 const MAX_NAMED_MISTAKES: usize = 5;
 
 /// Largest arguments, in bytes, of which every mistake is looked for.
 const MAX_BYTES_FOR_ALL_MISTAKES: usize = 16 << 10;
+
+/// How often the host holds the arguments of a call while it is made: the body, the arguments, their value, and what goes to the guest.
+const COPIES_OF_ARGUMENTS: usize = 4;
 
 /// Longest idempotency key that an agent may bring, in bytes: what the common systems take.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -138,8 +142,9 @@ impl Gate {
                 return Err(Fault::new(FaultKind::Unavailable, message));
             }
         };
-        let arguments = parse_arguments(&call.arguments)?;
         let bytes = call.arguments.get().len();
+        let _held = memory::PROCESS.admit(bytes.saturating_mul(COPIES_OF_ARGUMENTS))?;
+        let arguments = parse_arguments(&call.arguments)?;
         validate(&route.spec().input, &arguments, bytes)?;
         let catalog = self.catalog.load();
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {

@@ -10,6 +10,7 @@ use hyper::body::Body;
 
 use super::Settings;
 use super::refusal::Refusal;
+use crate::memory;
 
 /// The whole body, if it is JSON by its header.
 pub async fn read_json<B>(headers: &HeaderMap, body: B, settings: &Settings) -> Result<Bytes, Refusal>
@@ -34,6 +35,11 @@ where
     if body.size_hint().lower() > settings.body_bytes as u64 {
         return Err(Refusal::too_large(settings.body_bytes));
     }
+    // One of unknown length may become as large as any.
+    let expected = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    let _held = memory::PROCESS
+        .admit(expected.unwrap_or(settings.body_bytes))
+        .map_err(|fault| Refusal::overloaded(fault.message.clone()))?;
     let whole = Limited::new(body, settings.body_bytes).collect();
     match tokio::time::timeout(settings.body_read, whole).await {
         Err(_) => Err(Refusal::too_slow()),

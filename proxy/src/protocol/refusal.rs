@@ -67,6 +67,10 @@ impl Refusal {
             .with(CONNECTION, HeaderValue::from_static("close"))
     }
 
+    pub fn overloaded(detail: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     pub fn too_many_listeners() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "As many event streams as are allowed are open.")
             .with(RETRY_AFTER, HeaderValue::from_static("10"))
