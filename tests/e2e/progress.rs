@@ -18,7 +18,8 @@ use crate::{done, idle};
 async fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new().unwrap();
     let connector = connectors::probe(&setup, upstream).unwrap();
-    setup.connector("probe", connector)
+    // No call that a test gives up ends by itself.
+    setup.connector("probe", connector).with(&["defaults", "deadline"], json!("600s"))
 }
 
 async fn start() -> (Upstream, Ferrata) {
@@ -147,13 +148,61 @@ async fn progress_comes_through_a_pipe_and_a_call_can_be_cancelled_there() {
     assert_eq!(heard().await["result"]["isError"], false);
 
     upstream.reply(Reply::Held);
-    input.write_all(call.as_bytes()).await.unwrap();
+    let held = call.replacen("\"id\":1", "\"id\":3", 1);
+    input.write_all(held.as_bytes()).await.unwrap();
     assert_eq!(heard().await["method"], "notifications/progress");
     upstream.holds(1).await.unwrap();
     let cancelled =
-        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 3 } });
     let ping = json!({ "jsonrpc": "2.0", "id": 2, "method": "ping" });
     input.write_all(format!("{cancelled}\n{ping}\n").as_bytes()).await.unwrap();
     upstream.holds(0).await.unwrap();
     assert_eq!(heard().await["id"], 2, "what was cancelled is not answered");
+}
+
+/// Most legacy clients do not close anything when they give up.
+#[tokio::test]
+async fn a_legacy_client_gives_its_call_up_by_another_request() {
+    let (upstream, ferrata) = start().await;
+    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } } });
+    let session = async || {
+        let answer = ferrata.agent().post(mcp::PATH, &initialize).await.unwrap();
+        ferrata.agent().with("mcp-session-id", answer.header("mcp-session-id")).unwrap()
+    };
+    let (client, stranger) = (session().await, session().await);
+    let cancelled =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    for (accept, kind) in
+        [("application/json", ""), ("application/json, text/event-stream", "text/event-stream")]
+    {
+        upstream.reply(Reply::Held);
+        let client = client.with("accept", accept).unwrap();
+        let caller = client.clone();
+        let call = legacy(Deed::Advance, json!({ "reports": [{ "done": 1 }] }));
+        let call = tokio::spawn(async move { caller.post(mcp::PATH, &call).await.unwrap() });
+        upstream.holds(1).await.unwrap();
+        assert_eq!(stranger.post(mcp::PATH, &cancelled).await.unwrap().status.as_u16(), 202);
+        assert!(!call.is_finished());
+        assert_eq!(client.post(mcp::PATH, &cancelled).await.unwrap().status.as_u16(), 202);
+        upstream.holds(0).await.unwrap();
+        let end = call.await.unwrap();
+        assert_eq!(end.header("content-type"), kind);
+        assert!(messages(&end).iter().all(|message| message.get("id").is_none()), "{}", end.text());
+    }
+    idle(&ferrata).await;
+}
+
+/// A sandbox that is kept knows nothing of the client before.
+#[tokio::test]
+async fn progress_is_one_calls_own() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = setup(&upstream).await.with(&["sandbox"], json!({ "reuse": true }));
+    let ferrata = Ferrata::start(setup).await.unwrap();
+    for _ in 0..3 {
+        let far = json!({ "reports": [{ "done": 9 }] });
+        let answer = ferrata.mcp().post("tools/call", params(Deed::Advance, far)).await.unwrap();
+        assert_eq!(reports(&answer).len(), 1);
+        done(Deed::Advance.call(&ferrata, json!({ "reports": [{ "done": 1 }] })).await);
+    }
 }
