@@ -1,5 +1,6 @@
 //! One run: sidecars, their agents and the upstream on one clock. Carries messages and tells the judge what happens; decides nothing.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,9 @@ use crate::judge::{Facts, Judge};
 use crate::plan::{Kind as TroubleKind, Plan};
 use crate::policy::Priority;
 use crate::policy::breaker::{Kind, Outcome};
-use crate::policy::limit::{About, Reason, Refused, Source, Wall, WallSet};
+use crate::policy::limit::{
+    About, Keeping, Limits, Reason, Refused, Reservation, Source, Wall, WallKey, WallSet, Written,
+};
 use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Repeat, Retry};
 use crate::policy::time::{Moment, Now};
@@ -28,16 +31,51 @@ const LOOK_EVERY: Ms = 1_000;
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
-    Calls { agent: usize },
-    Arrives { call: usize, attempt: u32 },
-    Unreachable { call: usize, attempt: u32 },
-    Answers { call: usize, attempt: u32, reply: Reply },
-    Again { call: usize },
-    Deadline { call: usize },
-    Leaves { call: usize },
-    Wakes { sidecar: usize },
-    Outsider { trouble: usize },
-    Step { index: usize },
+    Calls {
+        agent: usize,
+    },
+    Arrives {
+        call: usize,
+        attempt: u32,
+    },
+    Unreachable {
+        call: usize,
+        attempt: u32,
+    },
+    Answers {
+        call: usize,
+        attempt: u32,
+        reply: Reply,
+    },
+    Again {
+        call: usize,
+    },
+    Deadline {
+        call: usize,
+    },
+    Leaves {
+        call: usize,
+    },
+    Wakes {
+        sidecar: usize,
+    },
+    Outsider {
+        trouble: usize,
+    },
+    Step {
+        index: usize,
+    },
+    /// The disk has what it was given.
+    Written {
+        sidecar: usize,
+        life: u32,
+    },
+    Dies {
+        crash: usize,
+    },
+    Lives {
+        sidecar: usize,
+    },
     Looks,
 }
 
@@ -64,15 +102,39 @@ struct Call {
 #[derive(Debug)]
 struct Sidecar {
     core: Core<usize>,
+    dead: bool,
+    /// How often it has died.
+    life: u32,
+    /// When this process began.
+    born: Ms,
     /// By how much its clock on the wall is wrong.
     skew: i64,
     /// Its next wake that is on the agenda.
     wakes: Option<Ms>,
+    /// What it is writing.
+    writing: Vec<Reservation>,
+    /// What is on its disk, and since when.
+    disk: BTreeMap<WallKey, (Ms, Written)>,
+}
+
+impl Sidecar {
+    fn now(&self, at: Ms) -> Now {
+        // A process's clock begins anywhere.
+        let mono = Moment(at - self.born + u64::from(self.life) * 1_000_000_000);
+        Now { mono, wall: EPOCH.saturating_add_unsigned(at).saturating_add(self.skew) }
+    }
+
+    /// A moment of this process's clock, on the clock of the simulation.
+    fn at(&self, moment: Moment) -> Ms {
+        (moment.0 + self.born).saturating_sub(u64::from(self.life) * 1_000_000_000)
+    }
 }
 
 /// One run under way.
 struct Fleet {
     plan: Plan,
+    /// Of each sidecar.
+    walls: WallSet,
     rng: Rng,
     agenda: Agenda<Event>,
     sidecars: Vec<Sidecar>,
@@ -98,19 +160,16 @@ pub fn run(seed: u64) -> Result<Run, String> {
         (fleet.agenda.now(), event).hash(&mut fleet.trace);
         fleet.happens(event);
     }
-    let left = fleet.sidecars.iter_mut().enumerate().map(|(index, sidecar)| {
-        let now = now(fleet.agenda.now() + 10_000, sidecar.skew);
-        let _ = sidecar.core.poll(now);
-        let charges = sidecar.core.walls(now).iter().map(|wall| wall.under_way).sum();
-        (index, sidecar.core.waiting().0, sidecar.core.places().0, charges)
-    });
+    let left =
+        fleet.sidecars.iter_mut().enumerate().filter(|(_, sidecar)| !sidecar.dead).map(|(index, sidecar)| {
+            let now = sidecar.now(fleet.agenda.now() + 10_000);
+            let _ = sidecar.core.poll(now);
+            let charges = sidecar.core.walls(now).iter().map(|wall| wall.under_way).sum();
+            (index, sidecar.core.waiting().0, sidecar.core.places().0, charges)
+        });
     let left: Vec<_> = left.collect();
     fleet.judge.close(&left);
     Ok(Run { verdict: fleet.judge.verdict, trace: fleet.trace.finish(), calls: fleet.calls.len() })
-}
-
-fn now(at: Ms, skew: i64) -> Now {
-    Now { mono: Moment(at), wall: EPOCH.saturating_add_unsigned(at).saturating_add(skew) }
 }
 
 impl Fleet {
@@ -123,7 +182,16 @@ impl Fleet {
         };
         let walls = WallSet::new(texts.iter().map(wall).collect::<Result<Vec<_>, _>>()?)?;
         let walls = walls.divided(plan.sidecars)?;
-        let sidecar = |_| Sidecar { core: Core::new(Settings::default(), &walls), skew: 0, wakes: None };
+        let sidecar = |_| Sidecar {
+            core: Core::new(Settings::default(), &walls),
+            dead: false,
+            life: 0,
+            born: 0,
+            skew: 0,
+            wakes: None,
+            writing: Vec::new(),
+            disk: BTreeMap::new(),
+        };
         Ok(Self {
             rng: Rng::with_seed(seed ^ 0x5eed),
             agenda: Agenda::new(),
@@ -132,6 +200,7 @@ impl Fleet {
             upstream: Upstream::new(&plan),
             judge: Judge::new(&plan),
             trace: DefaultHasher::new(),
+            walls,
             plan,
         })
     }
@@ -149,6 +218,12 @@ impl Fleet {
         for (index, step) in self.plan.steps.iter().enumerate() {
             self.agenda.enter(step.at, Event::Step { index });
         }
+        for (crash, planned) in self.plan.crashes.iter().enumerate() {
+            self.agenda.enter(planned.at, Event::Dies { crash });
+        }
+        for sidecar in 0..self.sidecars.len() {
+            self.lives(sidecar);
+        }
         self.agenda.enter(LOOK_EVERY, Event::Looks);
     }
 
@@ -165,6 +240,9 @@ impl Fleet {
                 self.sidecars[sidecar].wakes = None;
                 self.pump(sidecar);
             }
+            Event::Written { sidecar, life } => self.written(sidecar, life),
+            Event::Dies { crash } => self.dies(crash),
+            Event::Lives { sidecar } => self.lives(sidecar),
             Event::Outsider { trouble } => self.outsider(trouble),
             Event::Step { index } => {
                 let step = &self.plan.steps[index];
@@ -175,7 +253,7 @@ impl Fleet {
     }
 
     fn now(&self, sidecar: usize) -> Now {
-        now(self.agenda.now(), self.sidecars[sidecar].skew)
+        self.sidecars[sidecar].now(self.agenda.now())
     }
 
     /// An agent makes its calls, and comes back later.
@@ -193,11 +271,16 @@ impl Fleet {
     fn makes(&mut self, agent: usize) {
         let (at, id) = (self.agenda.now(), self.calls.len());
         let planned = &self.plan.agents[agent];
+        let sidecar = &self.sidecars[planned.sidecar];
+        if sidecar.dead {
+            return;
+        }
         let deadline = at + self.rng.u64(planned.patience.0..=planned.patience.1);
         let once = self.rng.u64(0..100) < planned.unsafe_percent;
         let leaves = self.rng.u64(0..100) < planned.leaves_percent;
         let facts =
             Facts { id, sidecar: planned.sidecar, agent, deadline, once, interactive: !planned.background };
+        let due = sidecar.now(deadline).mono;
         let request = Request {
             agent: planned.name.as_str().into(),
             operation: Arc::from("records.find"),
@@ -205,11 +288,11 @@ impl Fleet {
             cost: 1,
             priority: if planned.background { Priority::Background } else { Priority::Interactive },
             kind: if once { Kind::Write } else { Kind::Read },
-            deadline: Moment(deadline),
+            deadline: due,
             bytes: 1_000,
         };
         let repeat = if once { Repeat::Twice } else { Repeat::Read };
-        let retry = Retry::new(repeat, Moment(deadline));
+        let retry = Retry::new(repeat, due);
         self.calls.push(Call { facts, request, retry, state: State::Rests, attempt: 0, sent_at: at });
         self.judge.made(facts);
         self.agenda.enter(deadline, Event::Deadline { call: id });
@@ -223,16 +306,16 @@ impl Fleet {
     fn asks(&mut self, id: usize, again: bool) {
         let call = &mut self.calls[id];
         let sidecar = call.facts.sidecar;
-        let now = now(self.agenda.now(), self.sidecars[sidecar].skew);
+        let now = self.sidecars[sidecar].now(self.agenda.now());
         let core = &mut self.sidecars[sidecar].core;
         let asked =
             if again { core.ask_again(&call.request, id, now) } else { core.ask(&call.request, id, now) };
         if again && !matches!(asked, Asked::Refused(Refusal::Budget)) {
-            self.judge.retries(sidecar, now.mono.0);
+            self.judge.retries(sidecar, self.agenda.now());
         }
         match asked {
             Asked::Goes(held) => {
-                self.judge.goes_at_once(call.facts, now.mono.0);
+                self.judge.goes_at_once(call.facts, self.agenda.now());
                 self.departs(id, held);
             }
             Asked::Waits(ticket) => {
@@ -297,7 +380,7 @@ impl Fleet {
         let now = self.now(facts.sidecar);
         self.sidecars[facts.sidecar].core.never_sent(held, Some(Outcome::Failure), random, now);
         self.judge.came_to_nothing(facts);
-        self.judge.hears(facts.sidecar, false, now.mono.0);
+        self.judge.hears(facts.sidecar, false, self.agenda.now());
         self.failed(id, Failure::NeverSent);
     }
 
@@ -306,7 +389,8 @@ impl Fleet {
         let (facts, random) = (self.calls[id].facts, self.rng.u64(..));
         let sent_at = self.calls[id].sent_at;
         let now = self.now(facts.sidecar);
-        let took = Duration::from_millis(now.mono.0 - sent_at);
+        let took = Duration::from_millis(self.agenda.now() - sent_at);
+        let departed = self.sidecars[facts.sidecar].now(sent_at).mono;
         let core = &mut self.sidecars[facts.sidecar].core;
         let outcome = match reply {
             Reply::Done => Outcome::Success { took },
@@ -315,15 +399,15 @@ impl Fleet {
         };
         if let Reply::TooMany { retry_after } = reply {
             let wait = retry_after.map(Duration::from_millis);
-            let _ = core.throttled(About::Upstream, wait, Moment(sent_at), now);
-            self.judge.hears_throttle(facts.sidecar, retry_after, now.mono.0);
+            let _ = core.throttled(About::Upstream, wait, departed, now);
+            self.judge.hears_throttle(facts.sidecar, retry_after, self.agenda.now());
         }
         let answer = core.answered(held, now);
         core.judged(answer, Some(outcome), random, now);
-        self.judge.settles(facts, false, now.mono.0);
+        self.judge.settles(facts, false, self.agenda.now());
         match reply {
             Reply::Done => {
-                self.judge.hears(facts.sidecar, true, now.mono.0);
+                self.judge.hears(facts.sidecar, true, self.agenda.now());
                 self.ends(id, true);
             }
             Reply::TooMany { retry_after } => {
@@ -331,7 +415,7 @@ impl Fleet {
                 self.failed(id, Failure::Throttled { retry_after });
             }
             Reply::ServerError | Reply::Silence => {
-                self.judge.hears(facts.sidecar, false, now.mono.0);
+                self.judge.hears(facts.sidecar, false, self.agenda.now());
                 self.failed(id, Failure::Unclear);
             }
         }
@@ -346,7 +430,8 @@ impl Fleet {
         match self.sidecars[sidecar].core.failed(&mut call.retry, failure, random, now) {
             Decision::Again { wait } => {
                 call.state = State::Rests;
-                self.agenda.enter((now.mono + wait).0, Event::Again { call: id });
+                let again_at = self.sidecars[sidecar].at(now.mono + wait);
+                self.agenda.enter(again_at, Event::Again { call: id });
             }
             Decision::End { .. } => self.ends(id, false),
         }
@@ -363,7 +448,7 @@ impl Fleet {
     fn gives_up(&mut self, id: usize, deadline: bool) {
         let facts = self.calls[id].facts;
         let (now, random) = (self.now(facts.sidecar), self.rng.u64(..));
-        let waited = Duration::from_millis(now.mono.0 - self.calls[id].sent_at);
+        let waited = Duration::from_millis(self.agenda.now() - self.calls[id].sent_at);
         let core = &mut self.sidecars[facts.sidecar].core;
         match std::mem::replace(&mut self.calls[id].state, State::Ended) {
             State::Ended => return,
@@ -375,13 +460,13 @@ impl Fleet {
                 if let Some(held) = held {
                     let outcome = deadline.then_some(Outcome::TimedOut { waited });
                     core.abandoned(held, outcome, random, now);
-                    self.judge.settles(facts, true, now.mono.0);
-                    self.judge.hears_nothing(facts.sidecar, deadline, now.mono.0);
+                    self.judge.settles(facts, true, self.agenda.now());
+                    self.judge.hears_nothing(facts.sidecar, deadline, self.agenda.now());
                 }
             }
             State::Rests => core.give_up(),
         }
-        self.judge.ends(facts, false, now.mono.0);
+        self.judge.ends(facts, false, self.agenda.now());
         self.pump(facts.sidecar);
     }
 
@@ -406,7 +491,8 @@ impl Fleet {
                 && Some(planned.span) == wall.quota.span_ms()
         };
         if let Some(planned) = self.plan.walls.iter().find(share) {
-            self.judge.refused(facts, (wall.quota.count, planned.span), retry_at.mono.0, at);
+            let retry_at = self.sidecars[facts.sidecar].at(retry_at.mono);
+            self.judge.refused(facts, (wall.quota.count, planned.span), retry_at, at);
         }
     }
 
@@ -419,6 +505,9 @@ impl Fleet {
     /// Lets those go whose turn has come.
     fn pump(&mut self, sidecar: usize) {
         let now = self.now(sidecar);
+        if self.sidecars[sidecar].dead {
+            return;
+        }
         for (id, turn) in self.sidecars[sidecar].core.poll(now) {
             self.judge.waits_no_more(self.calls[id].facts, turn.is_ok());
             match turn {
@@ -426,13 +515,77 @@ impl Fleet {
                 Err(refusal) => self.refused(id, &refusal),
             }
         }
-        let wakes = self.sidecars[sidecar].core.next_wake().map(|at| at.0.max(now.mono.0 + 1));
-        if let Some(at) = wakes
-            && self.sidecars[sidecar].wakes.is_none_or(|planned| at < planned)
+        self.writes(sidecar);
+        let at = self.agenda.now();
+        let side = &mut self.sidecars[sidecar];
+        let wakes = side.core.next_wake().map(|wakes| side.at(wakes).max(at + 1));
+        if let Some(wakes) = wakes
+            && side.wakes.is_none_or(|planned| wakes < planned)
         {
-            self.sidecars[sidecar].wakes = Some(at);
-            self.agenda.enter(at, Event::Wakes { sidecar });
+            side.wakes = Some(wakes);
+            self.agenda.enter(wakes, Event::Wakes { sidecar });
         }
+    }
+
+    /// Gives the disk what must be on it before more is spent.
+    fn writes(&mut self, sidecar: usize) {
+        let (at, takes) = (self.agenda.now(), self.rng.u64(1..=30));
+        let side = &mut self.sidecars[sidecar];
+        if !side.writing.is_empty() {
+            return;
+        }
+        let now = side.now(at);
+        side.writing = side.core.limits().to_write(now);
+        if !side.writing.is_empty() {
+            self.agenda.enter(at + takes, Event::Written { sidecar, life: side.life });
+        }
+    }
+
+    fn written(&mut self, sidecar: usize, life: u32) {
+        let at = self.agenda.now();
+        let side = &mut self.sidecars[sidecar];
+        if side.dead || side.life != life {
+            return;
+        }
+        for reservation in std::mem::take(&mut side.writing) {
+            side.core.limits().written(&reservation);
+            side.disk.insert(reservation.written.key.clone(), (at, reservation.written));
+        }
+        self.pump(sidecar);
+    }
+
+    /// What is not on disk is gone, and all its calls with it. What it has sent arrives all the same.
+    fn dies(&mut self, crash: usize) {
+        let (at, crash) = (self.agenda.now(), self.plan.crashes[crash].clone());
+        let side = &mut self.sidecars[crash.sidecar];
+        if side.dead {
+            return;
+        }
+        (side.dead, side.writing) = (true, Vec::new());
+        self.judge.dies(crash.sidecar, at);
+        let of_it =
+            |call: &&mut Call| call.facts.sidecar == crash.sidecar && !matches!(call.state, State::Ended);
+        for call in self.calls.iter_mut().filter(of_it) {
+            call.state = State::Ended;
+            self.judge.ends(call.facts, false, at);
+        }
+        self.agenda.enter(at + crash.down, Event::Lives { sidecar: crash.sidecar });
+    }
+
+    /// A process begins, and takes up what the one before it wrote.
+    fn lives(&mut self, sidecar: usize) {
+        let (at, durable) = (self.agenda.now(), self.plan.durable);
+        let side = &mut self.sidecars[sidecar];
+        if side.dead {
+            (side.dead, side.life, side.born) = (false, side.life + 1, at);
+        }
+        let now = side.now(at);
+        let keeping = if durable { Keeping::Disk { since: now.mono } } else { Keeping::Memory };
+        let mut limits = Limits::kept(&self.walls, keeping);
+        for (written_at, written) in side.disk.values() {
+            limits.restore(written, at - written_at, now);
+        }
+        side.core = Core::with_limits(Settings::default(), limits);
     }
 
     fn outsider(&mut self, trouble: usize) {

@@ -84,6 +84,8 @@ pub struct Judge {
     walls: Vec<(u64, Ms, VecDeque<Ms>)>,
     sidecars: u64,
     concurrent: Option<u64>,
+    /// Who waits may be waiting for the disk.
+    durable: bool,
     sides: Vec<Side>,
     /// By call that must be executed once: how often it was.
     executed: BTreeMap<usize, u32>,
@@ -98,6 +100,7 @@ impl Judge {
             walls: plan.walls.iter().map(|w| (w.count, w.span, VecDeque::new())).collect(),
             sidecars: plan.sidecars,
             concurrent: plan.concurrent.map(|c| c / plan.sidecars),
+            durable: plan.durable,
             sides: (0..plan.sidecars).map(|_| Side::default()).collect(),
             executed: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -222,7 +225,9 @@ impl Judge {
     /// A call is refused for this wall, and told when to come back.
     pub fn refused(&mut self, call: Facts, (limit, span): (u64, Ms), retry_at: Ms, now: Ms) {
         let side = &self.sides[call.sidecar];
-        if side.troubled || !call.interactive {
+        // With nothing on its disk, a sidecar lets a short window pass before it believes that nothing was spent.
+        let has_begun = !self.durable || now > span;
+        if side.troubled || !call.interactive || !has_begun {
             return;
         }
         let mut free: Vec<Ms> = side
@@ -290,10 +295,24 @@ impl Judge {
         }
     }
 
+    /// A sidecar dies. What it counted on disk may be more than it spent.
+    pub fn dies(&mut self, sidecar: usize, now: Ms) {
+        let side = &mut self.sides[sidecar];
+        side.troubled = true;
+        (side.closed_until, side.failures, side.alone) = (0, 0, None);
+        side.waiting.clear();
+        side.leads.clear();
+        side.firsts.clear();
+        side.retries.clear();
+        for departure in side.departures.iter_mut().filter(|d| d.end.is_none()) {
+            departure.end = Some(now);
+        }
+    }
+
     /// Looks whether anybody waits although there is room.
     pub fn look(&mut self, sidecar: usize, now: Ms) {
         let side = &self.sides[sidecar];
-        if side.troubled || side.waiting.is_empty() {
+        if side.troubled || self.durable || side.waiting.is_empty() {
             return;
         }
         let counts = |d: &Departure, span: Ms| d.end.is_none_or(|end| end + span + span / BUCKETS + 1 >= now);

@@ -21,11 +21,12 @@ use std::process::{Command, ExitCode, Stdio};
 use mutants::{MUTANTS, Mutant, VARIABLE};
 use verdict::{INVARIANTS, Verdict};
 
-const USAGE: &str = "usage: cargo sim [-- [--seeds N] [--from S] [--mutants]]
+const USAGE: &str = "usage: cargo sim [-- [--seeds N] [--from S] [--mutants all|NAME]]
 
-  --seeds N   how many seeds to run; 1000 if nothing is said
-  --from S    the first of them; 0 if nothing is said
-  --mutants   break the policies on purpose, one mistake at a time, and see that each is found within the seeds";
+  --seeds N       how many seeds to run; 1000 if nothing is said
+  --from S        the first of them; 0 if nothing is said
+  --mutants NAME  break the policies on purpose, by the mistake of that name or by `all`, one after the other, and see that each is found
+                  within the seeds";
 
 /// How often a seed is run twice, to see that it gives the same trace.
 const REPEAT_EVERY: u64 = 100;
@@ -34,15 +35,19 @@ const REPEAT_EVERY: u64 = 100;
 struct Asked {
     from: u64,
     seeds: u64,
-    mutants: bool,
+    /// Which mutants to hunt, if any: one by name, or all.
+    mutants: Option<String>,
 }
+
+/// Stands for every mutant.
+const ALL: &str = "all";
 
 fn main() -> ExitCode {
     let Some(asked) = arguments(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         return ExitCode::from(64);
     };
-    let passed = if asked.mutants { kill_mutants(&asked) } else { simulate(&asked) };
+    let passed = if asked.mutants.is_some() { kill_mutants(&asked) } else { simulate(&asked) };
     match passed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -54,12 +59,12 @@ fn main() -> ExitCode {
 }
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Option<Asked> {
-    let mut asked = Asked { from: 0, seeds: 1_000, mutants: false };
+    let mut asked = Asked { from: 0, seeds: 1_000, mutants: None };
     while let Some(name) = given.next() {
         match name.as_str() {
             "--seeds" => asked.seeds = given.next()?.parse().ok()?,
             "--from" => asked.from = given.next()?.parse().ok()?,
-            "--mutants" => asked.mutants = true,
+            "--mutants" => asked.mutants = Some(given.next()?),
             _ => return None,
         }
     }
@@ -99,7 +104,14 @@ fn report(verdict: &Verdict) {
 
 fn kill_mutants(asked: &Asked) -> Result<bool, String> {
     let mut all_killed = true;
-    for mutant in MUTANTS {
+    let asked_for =
+        |mutant: &&Mutant| asked.mutants.as_deref().is_some_and(|name| name == ALL || name == mutant.name);
+    let wanted: Vec<_> = MUTANTS.iter().filter(asked_for).collect();
+    if wanted.is_empty() {
+        let names: Vec<_> = MUTANTS.iter().map(|m| m.name).collect();
+        return Err(format!("there are these mutants: {}", names.join(", ")));
+    }
+    for mutant in wanted {
         let found = hunt(mutant, asked)?;
         all_killed &= found.is_some();
         let verdict = found.unwrap_or_else(|| format!("LIVES through {} seeds", asked.seeds));

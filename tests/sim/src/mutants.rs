@@ -170,4 +170,18 @@ pub const MUTANTS: &[Mutant] = &[
         "background work never takes from what is kept for people",
         &[("egress/account/core.rs", "if now.mono >= asking.pressing_at {", "if false {")],
     ),
+    mutant(
+        "restart-forgets",
+        "what was granted when a process died is not counted by the next one",
+        &[("policy/limit/kept.rs", "rolling.record(written.open, now.mono);", "")],
+    ),
+    mutant(
+        "spent-before-written",
+        "more is spent than was on disk before",
+        &[(
+            "policy/limit/kept.rs",
+            "grant.written(reservation.more);",
+            "grant.written(reservation.more * 3);",
+        )],
+    ),
 ];

@@ -21,6 +21,9 @@ pub struct Plan {
     pub latency: Latency,
     pub troubles: Vec<Trouble>,
     pub steps: Vec<Step>,
+    /// Whether sidecars keep their counts on disk; those that do may die.
+    pub durable: bool,
+    pub crashes: Vec<Crash>,
     /// Whether a throttle says until when.
     pub says_when: bool,
 }
@@ -91,6 +94,15 @@ pub struct Step {
     pub by: i64,
 }
 
+/// A sidecar dies, with all that is not on disk.
+#[derive(Clone, Debug)]
+pub struct Crash {
+    pub at: Ms,
+    pub sidecar: usize,
+    /// How long it is gone.
+    pub down: Ms,
+}
+
 impl Plan {
     pub fn of(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
@@ -107,7 +119,26 @@ impl Plan {
             tail_percent: rng.u64(0..=10),
             tail: rng.u64(300..=8_000),
         };
-        Self { length, sidecars, walls, concurrent, agents, latency, troubles, steps, says_when: rng.bool() }
+        let says_when = rng.bool();
+        let durable = rng.u8(0..3) == 0;
+        let crashes = if durable {
+            (0..rng.u8(0..=4)).map(|_| crash(rng, length, sidecars)).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            length,
+            sidecars,
+            walls,
+            concurrent,
+            agents,
+            latency,
+            troubles,
+            steps,
+            durable,
+            crashes,
+            says_when,
+        }
     }
 }
 
@@ -169,4 +200,9 @@ fn trouble(rng: &mut Rng, length: Ms) -> Trouble {
 fn step(rng: &mut Rng, length: Ms, sidecars: u64) -> Step {
     let by = rng.i64(-3_600_000..=3_600_000);
     Step { at: rng.u64(0..length), sidecar: usize::try_from(rng.u64(0..sidecars)).unwrap_or(0), by }
+}
+
+fn crash(rng: &mut Rng, length: Ms, sidecars: u64) -> Crash {
+    let sidecar = usize::try_from(rng.u64(0..sidecars)).unwrap_or(0);
+    Crash { at: rng.u64(0..length), sidecar, down: rng.u64(50..=30 * SECOND) }
 }
