@@ -4,8 +4,16 @@
 //! demand outruns the grants. One task per account ([`Store::keep`]) moves what [`Limits`] has for the store, and back.
 
 pub mod disk;
+#[cfg(test)]
+mod exchange_tests;
+#[cfg(test)]
+mod fleet;
 #[cfg(all(test, unix))]
 mod kill;
+mod lease;
+#[cfg(test)]
+mod redis_server;
+pub mod shared;
 mod stamp;
 
 use std::sync::Arc;
@@ -16,6 +24,8 @@ use tokio::sync::Notify;
 use crate::policy::limit::{Keeping, Limits, Reservation};
 use crate::policy::time::Now;
 use disk::Disk;
+use lease::keep_shared;
+use shared::Shared;
 
 /// Time between two attempts to write to a disk that fails.
 const DISK_RETRY: Duration = Duration::from_secs(1);
@@ -33,6 +43,7 @@ pub trait Home: Send + Sync + 'static {
 pub enum Store {
     Memory,
     Disk(Disk),
+    Shared(Arc<Shared>),
 }
 
 impl Store {
@@ -41,13 +52,14 @@ impl Store {
         match self {
             Self::Memory => Keeping::Memory,
             Self::Disk(_) => Keeping::Disk { since: now.mono },
+            Self::Shared(shared) => Keeping::Shared(shared.leases),
         }
     }
 
     /// Takes up what a process before this one counted for `account`. The error is a sentence for the operator.
     pub fn restore(&self, account: &str, limits: &mut Limits, now: Now) -> Result<(), String> {
         match self {
-            Self::Memory => Ok(()),
+            Self::Memory | Self::Shared(_) => Ok(()),
             Self::Disk(disk) => disk.restore(account, limits, now),
         }
     }
@@ -58,6 +70,7 @@ impl Store {
         match self {
             Self::Memory => {}
             Self::Disk(disk) => keep_on_disk(&disk, &account, &*home, &poke).await,
+            Self::Shared(shared) => keep_shared(&shared, &account, &*home, &poke).await,
         }
     }
 
@@ -70,6 +83,7 @@ impl Store {
                 home.with(&mut |limits, now| (words, at) = (limits.last_words(now), now));
                 blocking(move || disk.write(&account, &words, at)).await
             }
+            Self::Shared(shared) => lease::give_back(&shared, &account, &*home).await,
         }
     }
 }

@@ -17,7 +17,32 @@ pub enum Keeping {
         since: Moment,
     },
     /// A store that many sidecars share grants pieces.
-    Shared,
+    Shared(Leases),
+}
+
+/// How long what a shared store granted may be used, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leases {
+    /// To be spent, since the store was last heard.
+    pub lease_ms: u64,
+    /// For the answer to what was spent last: so long after the lease the store holds what it heard nothing of.
+    pub tail_ms: u64,
+    /// The share for emergencies, since the lease ended.
+    pub emergency_ms: u64,
+}
+
+impl Leases {
+    /// How long a store holds what it granted to a sidecar that it no longer hears.
+    pub fn hold_ms(&self) -> u64 {
+        self.lease_ms.saturating_add(self.tail_ms)
+    }
+}
+
+impl Default for Leases {
+    /// A lease outlasts the failover of a store; its tail is longer than a call; the share for emergencies lasts until somebody has looked.
+    fn default() -> Self {
+        Self { lease_ms: 10_000, tail_ms: 120_000, emergency_ms: 600_000 }
+    }
 }
 
 /// Longest window that is not written down, in milliseconds: waiting for it after a restart costs less than writing all the time.
@@ -142,8 +167,16 @@ impl Grant {
         self.arrived > 0 || self.wanted > 0 || self.spent > 0 || self.spendable > 0
     }
 
+    /// Whether the store was ever told of it.
+    pub fn is_known(&self) -> bool {
+        self.known_until > Moment(0)
+    }
+
     /// Begins an exchange. Keeps what one second will need at the present pace, and gives the rest back.
-    pub fn exchange(&mut self, held: u64, elapsed_ms: u64, now: Moment) -> Moved {
+    pub fn exchange(&mut self, held: u64, elapsed_ms: u64, valid: Valid, now: Moment) -> Moved {
+        if !valid.leased {
+            self.expire();
+        }
         let per_second = self.spent.saturating_mul(1_000) / elapsed_ms.clamp(100, 10_000);
         let dry = self.wanted > 0;
         let need = if dry { self.wanted.max(per_second.saturating_mul(2)) } else { per_second };
@@ -158,6 +191,11 @@ impl Grant {
         };
         (self.arrived, self.spent, self.wanted) = (0, 0, 0);
         moved
+    }
+
+    /// The store no longer stands for what it granted.
+    pub fn expire(&mut self) {
+        (self.spendable, self.emergency) = (0, 0);
     }
 
     /// What the store answered. `used` is what all have spent and hold.

@@ -5,16 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Limits;
-use super::grant::Moved;
+use super::grant::{Grant, Moved, Valid};
 use super::meter::Meter;
 use super::window::Window;
 use crate::policy::time::{Moment, Now};
-
-/// How long granted pieces may be spent after the store was last heard, in milliseconds: longer than a store takes to fail over.
-pub const LEASE_MS: u64 = 10_000;
-
-/// How long the share for emergencies may be spent after that.
-pub const EMERGENCY_MS: u64 = 600_000;
 
 /// A wall, whatever its number: an operator who changes the number keeps the count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,6 +50,8 @@ pub struct Ask {
     pub moved: Moved,
     /// What the upstream itself showed as used, if that is more than we know.
     pub seen: Option<u64>,
+    /// Whether nothing may be granted any more: the process ends.
+    pub is_last: bool,
     scope: u32,
 }
 
@@ -163,17 +159,38 @@ impl Limits {
     /// exchange that got none is repeated as it is.
     pub fn exchange(&mut self, now: Now) -> Vec<Ask> {
         let elapsed = now.mono.0.saturating_sub(self.exchanged_at.0);
+        let valid = self.valid(now);
         self.exchanged_at = now.mono;
+        let is_last = self.is_ending;
         let mut asks = Vec::new();
         for index in self.scopes.take_due() {
             let Some(scope) = self.scopes.get_mut(index) else { continue };
             scope.advance(now);
             let resource = scope.resource.clone();
             for meter in &mut scope.meters {
-                asks.extend(ask(meter, resource.clone(), index, elapsed, now));
+                asks.extend(ask(meter, resource.clone(), index, (elapsed, valid, is_last), now));
             }
         }
         asks
+    }
+
+    /// The process ends: the exchanges from now on give everything back, until there is [nothing left](Self::has_due) to say.
+    pub fn give_back(&mut self) {
+        self.is_ending = true;
+        self.grants_expired();
+        self.scopes.set_all_due();
+    }
+
+    /// Whether there is anything that a store should hear at some time.
+    pub fn has_due(&self) -> bool {
+        self.scopes.has_due()
+    }
+
+    /// What was granted is over: the store has not heard of us for too long, and counts it as spent.
+    pub fn grants_expired(&mut self) {
+        for grant in self.scopes.iter_mut().flat_map(|s| &mut s.meters).filter_map(|m| m.grant.as_mut()) {
+            grant.expire();
+        }
     }
 
     /// What the store answered to an exchange that began at `asked_at`: what it granted may be spent for a lease's time from then.
@@ -187,7 +204,9 @@ impl Limits {
                 grant.exchanged(answer, span, asked_at, now.mono);
             }
             // What is not spent is to be given back, what was refused is to be asked for again.
-            self.scopes.touched(ask.scope);
+            if !self.is_ending {
+                self.scopes.touched(ask.scope);
+            }
         }
     }
 
@@ -195,15 +214,7 @@ impl Limits {
     pub fn store_is_away(&mut self) {
         self.store_away = true;
     }
-
-    /// The first moment at which the store should hear of what is due at the latest, if anything is.
-    pub fn exchange_at(&self) -> Option<Moment> {
-        self.scopes.has_due().then(|| Moment(self.exchanged_at.0.saturating_add(EXCHANGE_MS)))
-    }
 }
-
-/// Longest time between two exchanges while anything is granted, in milliseconds: one second of demand is what is leased.
-const EXCHANGE_MS: u64 = 1_000;
 
 fn write(meter: &Meter, resource: Option<Arc<str>>, open: u64, now: Now) -> Written {
     let (steps, period) = match &meter.window {
@@ -221,7 +232,13 @@ fn key(meter: &Meter, resource: Option<Arc<str>>) -> WallKey {
     WallKey { operation: meter.wall.operation.clone(), resource, span: meter.wall.quota.span_name().into() }
 }
 
-fn ask(meter: &mut Meter, resource: Option<Arc<str>>, scope: u32, elapsed_ms: u64, now: Now) -> Option<Ask> {
+fn ask(
+    meter: &mut Meter,
+    resource: Option<Arc<str>>,
+    scope: u32,
+    (elapsed_ms, valid, is_last): (u64, Valid, bool),
+    now: Now,
+) -> Option<Ask> {
     let key = key(meter, resource);
     let span = match &meter.window {
         Window::Rolling(rolling) => rolling.span(),
@@ -233,8 +250,9 @@ fn ask(meter: &mut Meter, resource: Option<Arc<str>>, scope: u32, elapsed_ms: u6
     };
     let (limit, held) = (meter.limit(), meter.window.held());
     let seen = meter.seen.take();
-    let grant = meter.grant.as_mut().filter(|g| g.is_due() || seen.is_some())?;
-    let moved = grant.exchange(held, elapsed_ms, now.mono);
+    let is_news = |g: &&mut Grant| g.is_due() || seen.is_some() || (is_last && g.is_known());
+    let grant = meter.grant.as_mut().filter(is_news)?;
+    let moved = grant.exchange(held, elapsed_ms, valid, now.mono);
     let age_ms = now.mono.0.saturating_sub(moved.arrived_at.0);
-    Some(Ask { key, span, limit, age_ms, moved, seen, scope })
+    Some(Ask { key, span, limit, age_ms, moved, seen, is_last, scope })
 }

@@ -291,7 +291,7 @@ fn grant(wall: &Wall, keeping: Keeping) -> Option<Grant> {
     let kept = match keeping {
         Keeping::Memory => false,
         Keeping::Disk { .. } => wall.quota.span_ms().is_some_and(|span| span > UNWRITTEN_MS),
-        Keeping::Shared => true,
+        Keeping::Shared(_) => true,
     };
     (kept && wall.mode == Mode::Enforce).then(Grant::default)
 }

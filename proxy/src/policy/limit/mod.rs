@@ -33,8 +33,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grant::Valid;
-pub use grant::{Keeping, Moved, UNWRITTEN_MS};
-pub use kept::{Answer, Ask, EMERGENCY_MS, LEASE_MS, Reservation, Span, WallKey, Written};
+pub use grant::{Keeping, Leases, Moved, UNWRITTEN_MS};
+pub use kept::{Answer, Ask, Reservation, Span, WallKey, Written};
 pub use learn::MAX_CLOSED;
 use meter::{Asking, Stop};
 pub use scopes::MAX_RESOURCES;
@@ -157,6 +157,8 @@ pub struct Limits {
     heard_at: Option<Moment>,
     exchanged_at: Moment,
     store_away: bool,
+    /// Whether everything goes back to the store.
+    is_ending: bool,
 }
 
 impl Limits {
@@ -175,17 +177,19 @@ impl Limits {
             heard_at: None,
             exchanged_at: Moment(0),
             store_away: false,
+            is_ending: false,
         }
     }
 
     /// What may be spent of what a store granted.
     fn valid(&self, now: Now) -> Valid {
-        if self.keeping != Keeping::Shared {
+        let Keeping::Shared(leases) = self.keeping else {
             return Valid { leased: true, emergency: false };
-        }
+        };
         let since = self.heard_at.map(|at| now.mono.0.saturating_sub(at.0));
         let within = |ms| since.is_some_and(|since| since < ms);
-        Valid { leased: within(LEASE_MS), emergency: self.store_away && within(LEASE_MS + EMERGENCY_MS) }
+        let emergency = self.store_away && within(leases.lease_ms.saturating_add(leases.emergency_ms));
+        Valid { leased: within(leases.lease_ms), emergency }
     }
 
     /// Other walls from now on; nothing that was counted for one that stays, or changes only its number, is forgotten.

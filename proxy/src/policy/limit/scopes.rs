@@ -24,6 +24,9 @@ const MAX_OPERATIONS: usize = 1_024;
 /// The scope that every call passes.
 pub const UPSTREAM: u32 = 0;
 
+/// Most scopes that a store hears of at once: a shared one does nothing else meanwhile, for a few milliseconds.
+const MAX_DUE: usize = 128;
+
 /// Walls that are passed together.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
@@ -189,18 +192,26 @@ impl Scopes {
         let urgent = match self.keeping {
             Keeping::Memory => return,
             Keeping::Disk { .. } => grants.any(|(grant, limit)| grant.is_low(limit)),
-            Keeping::Shared => grants.any(|(grant, _)| grant.is_missed()),
+            Keeping::Shared(_) => grants.any(|(grant, _)| grant.is_missed()),
         };
         self.urgent |= urgent;
-        if urgent || self.keeping == Keeping::Shared {
+        if urgent || matches!(self.keeping, Keeping::Shared(_)) {
             self.set_due(index);
         }
     }
 
-    /// Takes the scopes of which a store should hear.
+    /// Lets the store hear of every scope.
+    pub fn set_all_due(&mut self) {
+        for scope in 0..self.all.len() {
+            self.set_due(u32::try_from(scope).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Takes the scopes of which a store should hear, the longest waiting first.
     pub fn take_due(&mut self) -> Vec<u32> {
-        self.urgent = false;
-        let due = std::mem::take(&mut self.due);
+        self.urgent = self.due.len() > MAX_DUE;
+        let rest = self.due.split_off(self.due.len().min(MAX_DUE));
+        let due = std::mem::replace(&mut self.due, rest);
         for &scope in &due {
             if let Some(scope) = self.all.get_mut(scope as usize) {
                 scope.due = false;
