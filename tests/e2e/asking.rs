@@ -2,7 +2,8 @@
 
 use ferrata_tests::connectors;
 use ferrata_tests::ferrata::Ferrata;
-use ferrata_tests::mcp::{CAPABILITIES, Mcp, Outcome};
+use ferrata_tests::mcp::{self, CAPABILITIES, Mcp, Outcome};
+use ferrata_tests::pipe::Pipe;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
 use serde_json::{Value, json};
@@ -70,6 +71,28 @@ async fn a_question_goes_out_and_its_answer_and_state_come_back() {
     let told = round().await;
     assert!(told.contains(r#""name":"Ada""#) && told.contains(r#"Some("step 1")"#), "{told}");
     assert_eq!(told, round().await, "the idempotency key is the call's, however often it is made");
+}
+
+#[tokio::test]
+async fn a_question_comes_through_a_pipe_too() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup.connector("probe", connector);
+    let mut pipe = Pipe::start(&setup).unwrap();
+    let meta = json!({ CAPABILITIES: { "elicitation": {} } });
+    let (_, mut call) =
+        mcp::request("tools/call", json!({ "name": ask(), "arguments": asking(), "_meta": meta }));
+    pipe.say(&call).await.unwrap();
+    let asked = pipe.hear().await.unwrap()["result"].take();
+    assert_eq!(asked["inputRequests"], question());
+    call["id"] = json!(2);
+    call["params"]
+        .as_object_mut()
+        .unwrap()
+        .extend(answered(&asked["requestState"]).as_object().unwrap().clone());
+    pipe.say(&call).await.unwrap();
+    assert_eq!(pipe.hear().await.unwrap()["result"]["resultType"], "complete");
 }
 
 #[tokio::test]

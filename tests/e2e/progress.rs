@@ -1,19 +1,21 @@
 //! How far a call is: heard by those who asked, and bounded by nobody's good will.
 
 use ferrata_tests::connectors;
-use ferrata_tests::ferrata::{self, Ferrata};
+use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::http::Answer;
 use ferrata_tests::mcp::{self, messages};
+use ferrata_tests::pipe::Pipe;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
-use ferrata_tests::{artifacts, wait};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 
 use crate::deeds::Deed;
 use crate::{done, idle};
+
+/// Calls at a time that are given up: as many as there are sandboxes.
+const STREAMS: usize = 64;
 
 async fn setup(upstream: &Upstream) -> Setup {
     let setup = Setup::new().unwrap();
@@ -126,38 +128,47 @@ async fn a_stream_that_is_closed_ends_its_call() {
 }
 
 #[tokio::test]
+async fn many_streams_that_are_closed_leave_nothing_behind() {
+    let (upstream, ferrata) = start().await;
+    for _ in 0..3 {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..STREAMS {
+            upstream.reply(Reply::Held);
+            let client = ferrata.mcp();
+            let params = params(Deed::Advance, json!({ "reports": [{ "done": 1 }] }));
+            calls.spawn(async move { client.post("tools/call", params).await.map(drop) });
+        }
+        upstream.holds(STREAMS).await.unwrap();
+        calls.shutdown().await;
+        upstream.holds(0).await.unwrap();
+    }
+    idle(&ferrata).await;
+    done(Deed::Read.call(&ferrata, json!({})).await);
+}
+
+#[tokio::test]
 async fn progress_comes_through_a_pipe_and_a_call_can_be_cancelled_there() {
     let upstream = Upstream::start().await.unwrap();
     let setup = setup(&upstream).await;
-    let config = setup.write().unwrap();
-    let cache = ferrata::component_cache().unwrap();
-    let mut command = Command::new(artifacts::ferrata().unwrap());
-    command.args(["stdio", "--config"]).arg(config).arg("--cache").arg(cache);
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut lines = BufReader::new(output).lines();
-    let mut heard = async || {
-        let line = tokio::time::timeout(wait::PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()
-    };
-    let arguments = json!({ "reports": [{ "done": 1 }] });
-    let call = format!("{}\n", legacy(Deed::Advance, arguments));
-    input.write_all(call.as_bytes()).await.unwrap();
-    assert_eq!(heard().await["params"], json!({ "progressToken": "t", "progress": 1.0 }));
-    assert_eq!(heard().await["result"]["isError"], false);
+    let mut pipe = Pipe::start(&setup).unwrap();
+    let mut call = legacy(Deed::Advance, json!({ "reports": [{ "done": 1 }] }));
+    pipe.say(&call).await.unwrap();
+    assert_eq!(pipe.hear().await.unwrap()["params"], json!({ "progressToken": "t", "progress": 1.0 }));
+    assert_eq!(pipe.hear().await.unwrap()["result"]["isError"], false);
 
     upstream.reply(Reply::Held);
-    let held = call.replacen("\"id\":1", "\"id\":3", 1);
-    input.write_all(held.as_bytes()).await.unwrap();
-    assert_eq!(heard().await["method"], "notifications/progress");
+    call["id"] = json!("held");
+    pipe.say(&call).await.unwrap();
+    assert_eq!(pipe.hear().await.unwrap()["method"], "notifications/progress");
     upstream.holds(1).await.unwrap();
-    let cancelled =
-        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 3 } });
-    let ping = json!({ "jsonrpc": "2.0", "id": 2, "method": "ping" });
-    input.write_all(format!("{cancelled}\n{ping}\n").as_bytes()).await.unwrap();
+    pipe.say(&cancelled("held")).await.unwrap();
+    pipe.say(&json!({ "jsonrpc": "2.0", "id": 2, "method": "ping" })).await.unwrap();
     upstream.holds(0).await.unwrap();
-    assert_eq!(heard().await["id"], 2, "what was cancelled is not answered");
+    assert_eq!(pipe.hear().await.unwrap()["id"], 2, "what was cancelled is not answered");
+}
+
+fn cancelled(id: impl Into<Value>) -> Value {
+    json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id.into() } })
 }
 
 /// Most legacy clients do not close anything when they give up.
@@ -171,8 +182,7 @@ async fn a_legacy_client_gives_its_call_up_by_another_request() {
         ferrata.agent().with("mcp-session-id", answer.header("mcp-session-id")).unwrap()
     };
     let (client, stranger) = (session().await, session().await);
-    let cancelled =
-        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    let cancelled = cancelled(1);
     for (accept, kind) in
         [("application/json", ""), ("application/json, text/event-stream", "text/event-stream")]
     {

@@ -8,6 +8,7 @@
 //! | `ferrata` | one running sidecar: start, addresses, log, signals, end |
 //! | `http` | a small HTTP client |
 //! | `mcp` | a small MCP client (2026-07-28) |
+//! | `pipe` | `ferrata stdio`, seen from its agent |
 //! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
 //! | `rude` | an HTTP upstream that breaks the rules of HTTP |
 //! | `frames` | an HTTP/2 upstream that ends streams and connections as it likes |
@@ -30,6 +31,7 @@ pub mod frames;
 pub mod http;
 pub mod kubernetes;
 pub mod mcp;
+pub mod pipe;
 pub mod rude;
 pub mod setup;
 pub mod upstream;
