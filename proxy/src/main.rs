@@ -23,6 +23,9 @@ mod exit {
 }
 
 fn main() -> ExitCode {
+    // A huge page of 2 MiB is resident as a whole, however little of it is used: with a heap for each thread that was most of an
+    // idle sidecar's memory. Without the right to change it, it stays so.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let arguments = match cli::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
