@@ -5,6 +5,7 @@
 //! to a response; a handler whose client goes away is dropped where it waits.
 
 mod drain;
+mod repoll;
 mod stall;
 
 use std::convert::Infallible;
@@ -28,6 +29,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
 pub use drain::{Drain, DrainTrigger, drain};
+use repoll::Repoll;
 use stall::StallGuard;
 
 /// Request line and headers of one request. Room for a long token and trace state, not for a body.
@@ -93,7 +95,7 @@ where
             Some(ended) = connections.join_next() => note_end(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) if connections.len() < limits.connections => {
-                    connections.spawn(connection(stream, peer, handler.clone(), drain.clone()));
+                    connections.spawn(Repoll::new(connection(stream, peer, handler.clone(), drain.clone())));
                 }
                 Ok((stream, peer)) => refuse(&stream, peer),
                 Err(error) => rest_after(error).await,
