@@ -20,8 +20,7 @@ const TRACK: (u64, u64) = (0, 1);
 /// A compiled component whose imports are satisfied and whose exports are found.
 pub struct Loaded {
     pub pre: InstancePre<Guest>,
-    /// Its clock, without which no guest yields or ends in time, runs as long as one of its components is loaded.
-    _engine: Engine,
+    pub engine: Engine,
     pub manifest: manifest::GuestIndices,
     pub tools: tools::GuestIndices,
     pub authenticator: Option<authenticator::GuestIndices>,
@@ -56,7 +55,7 @@ pub fn load(engine: &Engine, cache: &CompiledCache, bytes: &[u8]) -> Result<Load
             .then(|| authenticator::GuestIndices::new(&pre))
             .transpose()
             .map_err(missing)?,
-        _engine: engine.clone(),
+        engine: engine.clone(),
         pre,
     })
 }

@@ -1,7 +1,8 @@
 //! The WebAssembly engine: one per process, set up so that a fresh sandbox per call is cheap.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Thread;
 
 use rayon::ThreadPool;
 use wasmtime::component::Linker;
@@ -30,6 +31,9 @@ const MEMORY_KEEP_RESIDENT: usize = 1 << 20;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 const STACK_KEEP_RESIDENT: usize = 64 << 10;
 
+/// For how many ticks no guest may have run before the clock rests, so that calls one after the other wake no thread.
+const TICKS_BEFORE_REST: u32 = 20;
+
 /// How much compiling threads give way, on the scale of `nice`.
 const NICENESS: i32 = 15;
 
@@ -43,7 +47,7 @@ pub struct Engine {
     pub inner: wasmtime::Engine,
     pub linker: Arc<Linker<Guest>>,
     compilers: Arc<ThreadPool>,
-    _ticker: Arc<Ticker>,
+    ticker: Arc<Ticker>,
 }
 
 impl Engine {
@@ -53,7 +57,12 @@ impl Engine {
         host::add_to_linker(&mut linker)?;
         let ticker = Arc::new(Ticker::start(inner.clone())?);
         let compilers = Arc::new(compilers()?);
-        Ok(Self { inner, linker: Arc::new(linker), compilers, _ticker: ticker })
+        Ok(Self { inner, linker: Arc::new(linker), compilers, ticker })
+    }
+
+    /// Lets the clock tick; without it no guest yields or ends in time.
+    pub fn ticking(&self) -> Ticking<'_> {
+        self.ticker.ticking()
     }
 
     /// Runs `work` where compiling is done: on threads that give way to those that serve calls.
@@ -93,26 +102,107 @@ fn config() -> Config {
     config
 }
 
-/// A thread, because a busy runtime must not stop the clock that stops its guests.
-struct Ticker(Arc<AtomicBool>);
+/// The clock of the sandboxes, on a thread of its own, because a busy runtime must not stop what stops its guests. It rests while no
+/// guest runs: an idle sidecar wakes no processor.
+struct Ticker {
+    clock: Arc<Clock>,
+    thread: Thread,
+}
+
+#[derive(Default)]
+struct Clock {
+    /// Guests that run now.
+    running: AtomicUsize,
+    /// Whether the thread waits to be woken.
+    resting: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// While it exists, the clock ticks.
+pub struct Ticking<'a>(&'a Clock);
 
 impl Ticker {
     fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        std::thread::Builder::new().name("epochs".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                #[allow(clippy::disallowed_methods)] // the one thread whose work is to wait
-                std::thread::sleep(EPOCH);
-                engine.increment_epoch();
+        let clock = Arc::<Clock>::default();
+        let own = Arc::clone(&clock);
+        let spawned = std::thread::Builder::new().name("epochs".into()).spawn(move || own.run(&engine))?;
+        Ok(Self { clock, thread: spawned.thread().clone() })
+    }
+
+    fn ticking(&self) -> Ticking<'_> {
+        self.clock.running.fetch_add(1, Ordering::SeqCst);
+        if self.clock.resting.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Ticking(&self.clock)
+    }
+}
+
+impl Clock {
+    fn run(&self, engine: &wasmtime::Engine) {
+        let mut unused = 0;
+        while !self.stopped.load(Ordering::Relaxed) {
+            #[allow(clippy::disallowed_methods)] // the one thread whose work is to wait
+            std::thread::sleep(EPOCH);
+            engine.increment_epoch();
+            unused = if self.running.load(Ordering::Relaxed) == 0 { unused + 1 } else { 0 };
+            if unused >= TICKS_BEFORE_REST {
+                self.rest();
             }
-        })?;
-        Ok(Self(stop))
+        }
+    }
+
+    /// Waits until a guest runs. Whoever starts one counts it first and looks for a rest then, and here it is the other way round: one
+    /// of both sees the other.
+    fn rest(&self) {
+        self.resting.store(true, Ordering::SeqCst);
+        if self.running.load(Ordering::SeqCst) > 0 || self.stopped.load(Ordering::SeqCst) {
+            self.resting.store(false, Ordering::SeqCst);
+        }
+        while self.resting.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.clock.stopped.store(true, Ordering::SeqCst);
+        self.clock.resting.store(false, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait_until(reached: impl Fn() -> bool) {
+        while !reached() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_clock_rests_when_no_guest_runs_and_ticks_when_one_does() {
+        let engine = wasmtime::Engine::default();
+        let ticker = Ticker::start(engine).unwrap();
+        let rests = || ticker.clock.resting.load(Ordering::SeqCst);
+        for _ in 0..2 {
+            wait_until(rests);
+            let first = ticker.ticking();
+            assert!(!rests());
+            drop((ticker.ticking(), first));
+        }
+        // The thread has the other share.
+        let clock = Arc::downgrade(&ticker.clock);
+        drop(ticker);
+        wait_until(|| clock.strong_count() == 0);
     }
 }

@@ -83,6 +83,7 @@ impl Sandboxes {
         scope: &Scope,
         run: impl Future<Output = Result<R, Fault>>,
     ) -> Result<R, Fault> {
+        let _ticking = self.loaded.engine.ticking();
         tokio::time::timeout_at(scope.deadline.instant() + GRACE, run).await.unwrap_or_else(|_| {
             let message = format!("The call of `{}` did not end in time.", self.runtime.connector);
             Err(Fault::new(FaultKind::DeadlineExceeded, message))
