@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::source::Source;
 use super::{Material, SecretValue};
 use crate::file::Stamp;
+
+/// How often the sources are looked at: a replaced secret is used no later than that. A secret that is refused before is read again
+/// at once.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub struct FixedFields {
     sources: BTreeMap<String, Source>,
@@ -13,6 +20,7 @@ pub struct FixedFields {
 }
 
 struct Reading {
+    looked: Instant,
     stamps: Vec<Option<Stamp>>,
     material: Arc<Material>,
 }
@@ -32,32 +40,36 @@ impl FixedFields {
 
     /// The fields as they are now. A source that cannot be read any more leaves the last good reading in force.
     pub fn current(&self) -> Result<Arc<Material>, String> {
-        let stamps: Vec<_> = self.sources.values().map(Source::stamp).collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some(reading) if reading.stamps == stamps => Ok(Arc::clone(&reading.material)),
-            previous => match self.read(previous.as_ref()) {
-                Ok(material) => {
-                    *last = Some(Reading { stamps, material: Arc::clone(&material) });
-                    Ok(material)
-                }
-                Err(reason) => match previous {
-                    Some(reading) => {
-                        tracing::warn!(%reason, "a secret cannot be read; the one read before stays in use");
-                        Ok(Arc::clone(&reading.material))
-                    }
-                    None => Err(reason),
-                },
-            },
+        let Some(reading) = &mut *last else { return self.read_into(&mut last) };
+        if reading.looked.elapsed() < LOOK_EVERY {
+            return Ok(Arc::clone(&reading.material));
         }
+        reading.looked = Instant::now();
+        if reading.stamps == self.stamps() {
+            return Ok(Arc::clone(&reading.material));
+        }
+        let before = Arc::clone(&reading.material);
+        self.read_into(&mut last).or_else(|reason| {
+            tracing::warn!(%reason, "a secret cannot be read; the one read before stays in use");
+            Ok(before)
+        })
     }
 
     /// The same, whatever the file system says about changes.
     pub fn reread(&self) -> Result<Arc<Material>, String> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps: Vec<_> = self.sources.values().map(Source::stamp).collect();
+        self.read_into(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        self.sources.values().map(Source::stamp).collect()
+    }
+
+    /// Stamps are taken first: what changes between is read again.
+    fn read_into(&self, last: &mut Option<Reading>) -> Result<Arc<Material>, String> {
+        let (looked, stamps) = (Instant::now(), self.stamps());
         let material = self.read(last.as_ref())?;
-        *last = Some(Reading { stamps, material: Arc::clone(&material) });
+        *last = Some(Reading { looked, stamps, material: Arc::clone(&material) });
         Ok(material)
     }
 
@@ -85,8 +97,8 @@ fn same(a: &BTreeMap<String, SecretValue>, b: &BTreeMap<String, SecretValue>) ->
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_changed_file_is_a_new_version_and_a_lost_one_keeps_the_old() {
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_file_is_a_new_version_and_a_lost_one_keeps_the_old() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "first\n").unwrap();
@@ -98,10 +110,12 @@ mod tests {
         // As Kubernetes does it: another file takes the name.
         std::fs::write(dir.path().join("new"), "second").unwrap();
         std::fs::rename(dir.path().join("new"), &path).unwrap();
+        tokio::time::advance(LOOK_EVERY).await;
         let second = fields.current().unwrap();
         assert_eq!((second.version, value(&second)), (2, b"second".to_vec()));
         assert_eq!(fields.reread().unwrap().version, 2);
         std::fs::remove_file(&path).unwrap();
+        tokio::time::advance(LOOK_EVERY).await;
         assert_eq!(fields.current().unwrap().version, 2);
         assert!(fields.reread().is_err());
     }
