@@ -26,6 +26,18 @@ pub enum Atom {
     Secret(String),
 }
 
+impl Atom {
+    fn plain<'s, 'a: 's, E>(
+        &'s self,
+        secret: &impl Fn(&str) -> Result<&'a SecretValue, E>,
+    ) -> Result<&'s [u8], E> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Secret(name) => secret(name).map(SecretValue::expose),
+        }
+    }
+}
+
 /// Atoms that are encoded together.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -53,15 +65,44 @@ impl Part {
         out: &mut Vec<u8>,
         secret: &impl Fn(&str) -> Result<&'a SecretValue, E>,
     ) -> Result<(), E> {
-        let mut plain = zeroize::Zeroizing::new(Vec::new());
-        for atom in &self.atoms {
-            match atom {
-                Atom::Bytes(bytes) => plain.extend_from_slice(bytes),
-                Atom::Secret(name) => plain.extend_from_slice(secret(name)?.expose()),
-            }
+        // Most are raw and hold a whole body: those need no copy between.
+        if self.encoding == Encoding::Raw {
+            return self.write_plain(out, secret);
         }
+        let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(self.plain_bytes(secret)?));
+        self.write_plain(&mut plain, secret)?;
         encode(self.encoding, &plain, out);
         Ok(())
+    }
+
+    /// At most how many bytes it has when it is written.
+    pub fn written_bytes<'a, E>(
+        &self,
+        secret: &impl Fn(&str) -> Result<&'a SecretValue, E>,
+    ) -> Result<usize, E> {
+        let plain = self.plain_bytes(secret)?;
+        Ok(match self.encoding {
+            Encoding::Raw => plain,
+            Encoding::Base64 | Encoding::Base64Url => (plain / 3 + 1) * 4,
+            Encoding::Form => plain * 3,
+            // `\u001f` for one byte.
+            Encoding::Json => plain * 6,
+        })
+    }
+
+    fn plain_bytes<'a, E>(&self, secret: &impl Fn(&str) -> Result<&'a SecretValue, E>) -> Result<usize, E> {
+        self.atoms.iter().map(|atom| Ok(atom.plain(secret)?.len())).sum()
+    }
+
+    fn write_plain<'a, E>(
+        &self,
+        out: &mut Vec<u8>,
+        secret: &impl Fn(&str) -> Result<&'a SecretValue, E>,
+    ) -> Result<(), E> {
+        self.atoms.iter().try_for_each(|atom| {
+            out.extend_from_slice(atom.plain(secret)?);
+            Ok(())
+        })
     }
 }
 

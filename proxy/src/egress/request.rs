@@ -169,11 +169,11 @@ impl Judged {
                 builder.header(http::header::USER_AGENT, concat!("ferrata/", env!("CARGO_PKG_VERSION")));
         }
         for (name, parts) in &self.headers {
-            let mut value =
-                HeaderValue::from_bytes(&self.written(parts, &lookup, scrubber)?).map_err(|_| {
-                    Refusal::new("header", format!("the value of `{name}` is not one"))
-                        .into_fault(&self.connector)
-                })?;
+            let written = Bytes::from(self.written(parts, &lookup, scrubber)?);
+            let mut value = HeaderValue::from_maybe_shared(written).map_err(|_| {
+                Refusal::new("header", format!("the value of `{name}` is not one"))
+                    .into_fault(&self.connector)
+            })?;
             value.set_sensitive(parts.iter().any(|p| p.secrets().next().is_some()));
             builder = builder.header(name, value);
         }
@@ -209,7 +209,9 @@ impl Judged {
         lookup: &impl Fn(&str) -> Result<&'a SecretValue, Fault>,
         scrubber: &mut Scrubber,
     ) -> Result<Vec<u8>, Fault> {
-        let mut out = Vec::new();
+        // Sized first: what grows leaves copies of secrets behind.
+        let size = parts.iter().map(|part| part.written_bytes(lookup)).sum::<Result<usize, Fault>>()?;
+        let mut out = Vec::with_capacity(size.min(MAX_BODY_BYTES + MAX_SECRETS_BYTES));
         for part in parts {
             let from = out.len();
             part.write(&mut out, lookup)?;
