@@ -6,6 +6,7 @@
 pub mod account;
 pub mod client;
 mod connect;
+mod counted;
 pub mod exchange;
 pub mod operation;
 pub mod part;
@@ -26,6 +27,7 @@ use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
 use crate::telemetry::metric;
 use client::{Answer, ClientError};
+use counted::{Counted, Counts};
 use exchange::Exchange;
 use operation::{Effect, Mismatch, Operations};
 use path::GuestPath;
@@ -77,6 +79,7 @@ pub struct Egress {
     operations: Operations,
     pub upstreams: Arc<Upstreams>,
     pub credentials: Arc<Credentials>,
+    counted: Counted,
 }
 
 impl Egress {
@@ -86,7 +89,8 @@ impl Egress {
         upstreams: Arc<Upstreams>,
         credentials: Arc<Credentials>,
     ) -> Self {
-        Self { connector, operations, upstreams, credentials }
+        let counted = Counted::new(Arc::clone(&connector));
+        Self { connector, operations, upstreams, credentials, counted }
     }
 
     /// What a guest is told of a request that was refused, which is counted.
@@ -239,14 +243,7 @@ impl Egress {
     }
 
     fn count(&self, request: &Judged, status: &str) {
-        metrics::counter!(
-            metric::EXCHANGES,
-            "connector" => self.connector.to_string(),
-            "upstream" => request.upstream.to_string(),
-            "operation" => request.operation.to_string(),
-            "status" => status.to_owned(),
-        )
-        .increment(1);
+        self.counted.count(request, Counts::Exchange(status));
     }
 
     fn no_answer(&self, request: &Judged, error: ClientError) -> Fault {

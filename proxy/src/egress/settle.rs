@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::counted::Counts;
 use super::exchange::{Directive, Exchange, Verdict, retry_after};
 use super::operation::Effect;
 use super::scope::{Purpose, Scope};
 use super::upstream::Upstream;
 use super::{Egress, unanswered};
 use crate::fault::{Fault, FaultKind, Outcome};
-use crate::telemetry::metric;
 
 /// How long a throttled operation rests when the system does not say. The longest of the common short windows.
 const RETRY_AFTER_WHEN_UNSAID: Duration = Duration::from_secs(60);
@@ -138,13 +138,6 @@ impl Egress {
     }
 
     fn count_verdict(&self, exchange: &Exchange, verdict: &Verdict) {
-        metrics::counter!(
-            metric::VERDICTS,
-            "connector" => self.connector.to_string(),
-            "upstream" => exchange.request.upstream.to_string(),
-            "operation" => exchange.request.operation.to_string(),
-            "verdict" => verdict.label(),
-        )
-        .increment(1);
+        self.counted.count(&exchange.request, Counts::Verdict(verdict.label()));
     }
 }

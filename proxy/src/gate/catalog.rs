@@ -10,6 +10,7 @@ use jsonschema::Validator;
 
 use super::access::AccessRules;
 use super::fallbacks;
+use super::record::Meters;
 use crate::connector::{Connector, Mirror, check_name};
 use crate::flow::{Route, Step};
 
@@ -49,6 +50,7 @@ pub struct Tool {
     /// `<connector>_<tool>`.
     pub name: Arc<str>,
     pub target: Target,
+    pub meters: Meters,
 }
 
 /// Where a call of a tool goes. A call pins the generation of the connector that it started on.
@@ -120,7 +122,8 @@ impl Catalog {
         let mut tool = |route: &Route| {
             let fallback = fallbacks::resolve(route, &routes, &slots, &mut problems);
             let target = Target::Ready { route: route.clone(), fallback };
-            (Arc::clone(&route.name), Arc::new(Tool { name: Arc::clone(&route.name), target }))
+            let tool = Tool { name: Arc::clone(&route.name), target, meters: Meters::default() };
+            (Arc::clone(&route.name), Arc::new(tool))
         };
         let tools: BTreeMap<Arc<str>, Arc<Tool>> = routes.values().map(&mut tool).collect();
         fallbacks::of_unknown_tools(&slots, &mut problems);
@@ -176,7 +179,7 @@ impl Catalog {
         match self.slots.get(connector)? {
             Slot::Broken(reason) => {
                 let target = Target::Broken { connector: connector.into(), reason: reason.clone() };
-                Some(Arc::new(Tool { name: name.into(), target }))
+                Some(Arc::new(Tool { name: name.into(), target, meters: Meters::default() }))
             }
             Slot::Ready { .. } => None,
         }

@@ -1,7 +1,9 @@
 //! One line and two metrics for each call, however it ends: an agent that goes away leaves a trace too.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
 use super::Tool;
@@ -9,11 +11,37 @@ use crate::call::{Answered, ToolCall, ToolResult};
 use crate::fault::Fault;
 use crate::telemetry::{TraceContext, metric};
 
-/// What a call that was given up is called, beside `ok`, the labels of substitutes and those of faults.
+/// What a call that succeeded is called, beside the labels of substitutes and those of faults.
+const OK: &str = "ok";
+
+/// What a call that was given up is called.
 const CANCELLED: &str = "cancelled";
 
 /// What a call that was answered with a question is called.
 const ASKED: &str = "input_required";
+
+/// What is counted of every call of a tool that succeeds, looked up once: by name and labels it takes as long as validating the arguments.
+#[derive(Debug, Default)]
+pub struct Meters {
+    succeeded: OnceLock<Counter>,
+    seconds: OnceLock<Histogram>,
+}
+
+impl Meters {
+    fn count(&self, tool: &Tool, outcome: &'static str) {
+        let counter =
+            || metrics::counter!(metric::CALLS, "tool" => tool.metric_label(), "outcome" => outcome);
+        match outcome {
+            OK => self.succeeded.get_or_init(counter).increment(1),
+            _ => counter().increment(1),
+        }
+    }
+
+    fn time(&self, tool: &Tool, took: Duration) {
+        let histogram = || metrics::histogram!(metric::CALL_SECONDS, "tool" => tool.metric_label());
+        self.seconds.get_or_init(histogram).record(took);
+    }
+}
 
 /// A call under way. Dropping it writes what became of it.
 pub struct CallRecord<'a> {
@@ -49,16 +77,16 @@ fn label(answer: &Answered) -> &'static str {
     match (&answer.instead, &answer.result) {
         (Some(instead), _) => instead.label(),
         (None, ToolResult::Question(_)) => ASKED,
-        (None, ToolResult::Object(_) | ToolResult::Content(_)) => "ok",
+        (None, ToolResult::Object(_) | ToolResult::Content(_)) => OK,
     }
 }
 
 impl Drop for CallRecord<'_> {
     fn drop(&mut self) {
         let Self { tool, agent, outcome, .. } = self;
-        let (outcome, took, label) = (*outcome, self.started.elapsed(), tool.metric_label());
-        metrics::counter!(metric::CALLS, "tool" => label.clone(), "outcome" => outcome).increment(1);
-        metrics::histogram!(metric::CALL_SECONDS, "tool" => label).record(took);
+        let (outcome, took) = (*outcome, self.started.elapsed());
+        tool.meters.count(tool, outcome);
+        tool.meters.time(tool, took);
         let trace = self.trace.trace_id();
         match &self.why {
             None => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
