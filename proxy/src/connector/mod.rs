@@ -98,7 +98,7 @@ impl Connector {
         let scope = Arc::new(Scope::new(purpose, call.caller, call.deadline, call.trace));
         let invocation = Invocation {
             id: "1".to_owned(),
-            arguments: call.arguments.get().to_owned(),
+            arguments: String::from(Box::<str>::from(call.arguments)),
             idempotency_key: call.idempotency_key,
             inputs: call.inputs.map(|inputs| types::Inputs {
                 responses: String::from(Box::<str>::from(inputs.responses)),

@@ -156,7 +156,7 @@ impl Gate {
                 return Err(Fault::new(FaultKind::InvalidArguments, message));
             }
             Some(key) => key,
-            None => uuid::Uuid::new_v4().to_string(),
+            None => uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
         };
         let time = call.timeout.map_or(catalog.deadline, |asked| asked.min(catalog.deadline));
         let policy = catalog.version;
