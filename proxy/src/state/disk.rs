@@ -21,6 +21,9 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("ferrata");
 /// From account and wall to the last that was written of it, both as JSON.
 const WALLS: TableDefinition<&str, &[u8]> = TableDefinition::new("walls");
 
+/// How long a wall that is not configured any more is remembered, in milliseconds: longer than any window, should it come back.
+const KEPT_MS: u64 = 32 * 86_400_000;
+
 /// The file's pages that are kept in memory, in bytes: it holds a few kilobytes per wall.
 const CACHE_BYTES: usize = 1 << 20;
 
@@ -70,42 +73,34 @@ impl Disk {
         }
     }
 
-    /// Takes up what was counted for `account`, and drops what nobody counts any more.
+    /// Takes up what was counted for `account`, and writes it anew: what was open is spent from now on, and what no longer counts is gone.
     pub fn restore(&self, account: &str, limits: &mut Limits, now: Now) -> Result<(), String> {
-        let mut records = Vec::new();
-        self.read(|_, value| match serde_json::from_slice::<Record>(value) {
-            Ok(record) => {
-                if record.account == account {
-                    records.push(record);
-                }
-                Ok(())
-            }
-            Err(e) => Err(e.to_string()),
-        })?;
         let present = Stamp::now(now.wall);
-        for record in records {
-            limits.restore(&record.written, record.stamp.elapsed_ms(&present), now);
-        }
-        Ok(())
+        let mut taken = Vec::new();
+        self.read(|key, value| {
+            let record: Record = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+            let elapsed_ms = record.stamp.elapsed_ms(&present);
+            if record.account == account
+                && (limits.restore(&record.written, elapsed_ms, now) || elapsed_ms > KEPT_MS)
+            {
+                taken.push(key.to_owned());
+            }
+            Ok(())
+        })?;
+        let records = records(account, &limits.last_words(now), now)?;
+        self.transact(|transaction| {
+            let mut table = transaction.open_table(WALLS)?;
+            for key in &taken {
+                table.remove(key.as_str())?;
+            }
+            insert(&mut table, &records)
+        })
     }
 
     /// Writes and syncs. Blocks for as long as the disk takes.
     pub fn write(&self, account: &str, walls: &[Written], now: Now) -> Result<(), String> {
-        let stamp = Stamp::now(now.wall);
-        let mut records = Vec::with_capacity(walls.len());
-        for written in walls {
-            let key = serde_json::to_string(&(account, &written.key)).map_err(|e| e.to_string())?;
-            let record =
-                Record { account: account.to_owned(), stamp: stamp.clone(), written: written.clone() };
-            records.push((key, serde_json::to_vec(&record).map_err(|e| e.to_string())?));
-        }
-        self.transact(|transaction| {
-            let mut table = transaction.open_table(WALLS)?;
-            for (key, value) in &records {
-                table.insert(key.as_str(), value.as_slice())?;
-            }
-            Ok(())
-        })
+        let records = records(account, walls, now)?;
+        self.transact(|transaction| insert(&mut transaction.open_table(WALLS)?, &records))
     }
 
     /// Commits with a sync: when it returns, it survives.
@@ -132,6 +127,26 @@ impl Disk {
     fn failed(&self, what: &str, why: &dyn std::fmt::Display) -> String {
         format!("the state file {} cannot be {what}: {why}", self.path.display())
     }
+}
+
+/// Keys and values.
+type Records = Vec<(String, Vec<u8>)>;
+
+fn records(account: &str, walls: &[Written], now: Now) -> Result<Records, String> {
+    let stamp = Stamp::now(now.wall);
+    let record = |written: &Written| {
+        let key = serde_json::to_string(&(account, &written.key))?;
+        let record = Record { account: account.to_owned(), stamp: stamp.clone(), written: written.clone() };
+        Ok((key, serde_json::to_vec(&record)?))
+    };
+    walls.iter().map(record).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())
+}
+
+fn insert(table: &mut redb::Table<&str, &[u8]>, records: &Records) -> Result<(), redb::Error> {
+    for (key, value) in records {
+        table.insert(key.as_str(), value.as_slice())?;
+    }
+    Ok(())
 }
 
 fn cannot_open(path: &Path, error: &DatabaseError) -> String {
@@ -241,6 +256,36 @@ mod tests {
         let usage = after.usage(now);
         assert_eq!((usage[0].used, usage[1].used), (20, 20));
         assert_eq!(limits(&["20/min"]).usage(now)[0].used, 0);
+    }
+
+    #[test]
+    fn what_no_longer_counts_leaves_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&folder.path().join("state.redb")).unwrap();
+        let count = || {
+            let mut count = 0;
+            disk.read(|_, _| {
+                count += 1;
+                Ok(())
+            })
+            .unwrap();
+            count
+        };
+        let mut first = limits(&["20/3s", "1000/24h"]);
+        spend(&mut first, &disk, at(0));
+        assert_eq!(count(), 2);
+        // Both were open, and count as spent from now on; then the short one is over.
+        disk.restore("acme", &mut limits(&["20/3s", "1000/24h"]), at(0)).unwrap();
+        assert_eq!(count(), 2);
+        let mut later = limits(&["20/3s", "1000/24h"]);
+        let mut forgotten = Vec::new();
+        disk.read(|_, value| {
+            forgotten.push(serde_json::from_slice::<Record>(value).unwrap().written);
+            Ok(())
+        })
+        .unwrap();
+        assert!(forgotten.iter().all(|written| later.restore(written, 3_001, at(0))));
+        assert_eq!(later.last_words(at(0)).len(), 1);
     }
 
     #[test]

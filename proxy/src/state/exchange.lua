@@ -1,14 +1,15 @@
 -- One exchange between a sidecar and the store, for all walls of one account at once. Whoever asks again with the same number
 -- gets the same answer, and nothing is done twice. Owns the format of what is kept; `shared.rs` owns who asks, and when.
 --
--- KEYS: the account; then two for each wall: its counts, its entries.
+-- KEYS: the account; what the member was last told; then two for each wall: its counts, its entries.
 -- ARGV: member, number, epoch that the member knows ('' for none), a new epoch, and in ms: lease, hold, emergency; then for each wall
 --   kind (r, c, n), limit, window (for c: the period's end), grain, start (for c), arrived, age, outstanding, emergency, want (-1: not
 --   even a share for emergencies), seen (-1 for none), known (1 or 0).
 -- Answers: epoch, live members, whether the member's grants had expired; then for each wall granted, emergency, used, ms to wait (-1: unknown).
 --
 -- The account (hash): v format, t the latest time, epoch, fresh (nothing is granted before), wiped (when that was noticed),
---   m:ID when a member was last heard, s:ID its last number, a:ID the answer to it.
+--   m:ID when a member was last heard.
+-- What a member was told (hash): s its last number, a the answer to it.
 -- A wall (hash): d spent, p period, b (nothing is known before), w the wipe that b stands for, h:ID and e:ID what a member holds.
 -- Its entries (list): 'time at which it no longer counts:cost', in the order of time.
 
@@ -48,7 +49,7 @@ for field, value in pairs(about) do
     heard[id] = int(value)
     if id ~= member and now - heard[id] < LIVE_MS then live = live + 1 end
     if now - heard[id] > hold + emergency_ms then
-      redis.call('HDEL', account, field, 's:' .. id, 'a:' .. id)
+      redis.call('HDEL', account, field)
       heard[id] = nil
     end
   end
@@ -56,11 +57,12 @@ end
 local expired = 0
 if heard[member] and now - heard[member] >= lease then expired = 1 end
 
-local last = int(about['s:' .. member])
+local told = fields(KEYS[2])
+local last = int(told.s)
 if number < last then return redis.error_reply('FERRATASTALE ' .. text(number) .. ' comes after ' .. text(last)) end
 if number == last and heard[member] then
   redis.call('HSET', account, 'm:' .. member, text(now), 't', text(now))
-  local answer = cmsgpack.unpack(about['a:' .. member])
+  local answer = cmsgpack.unpack(told.a)
   answer[3] = math.max(answer[3], expired)
   return answer
 end
@@ -189,8 +191,8 @@ local function exchange(wall)
 end
 
 local answer = { epoch, live, expired }
-for i = 2, #KEYS, 2 do
-  local at = 7 + (i - 2) / 2 * 12
+for i = 3, #KEYS, 2 do
+  local at = 7 + (i - 3) / 2 * 12
   local function argument(n) return tonumber(ARGV[at + n]) end
   local granted, reserve, used, wait = exchange({
     key = KEYS[i], list = KEYS[i + 1], kind = ARGV[at + 1], limit = argument(2), window = argument(3), grain = argument(4),
@@ -200,6 +202,8 @@ for i = 2, #KEYS, 2 do
   for _, value in ipairs({ granted, reserve, used, wait }) do answer[#answer + 1] = value end
 end
 redis.call('HSET', account, 'v', FORMAT, 't', text(now), 'epoch', epoch, 'fresh', text(fresh), 'wiped', text(wiped),
-  'm:' .. member, text(now), 's:' .. member, text(number), 'a:' .. member, cmsgpack.pack(answer))
+  'm:' .. member, text(now))
+redis.call('HSET', KEYS[2], 's', text(number), 'a', cmsgpack.pack(answer))
+redis.call('PEXPIRE', KEYS[2], text(hold + emergency_ms + KEPT_MS))
 redis.call('PEXPIRE', account, text(32 * 86400000))
 return answer

@@ -143,7 +143,7 @@ impl Shared {
     }
 
     fn write_call(&self, call: &mut redis::ScriptInvocation<'_>, talk: &Talk) -> Result<(), String> {
-        call.key(&talk.account);
+        call.key(&talk.account).key(format!("{}:told:{}", talk.account, self.member));
         call.arg(&*self.member).arg(talk.number).arg(&talk.epoch).arg(Uuid::new_v4().simple().to_string());
         call.arg(self.leases.lease_ms).arg(self.leases.hold_ms()).arg(self.leases.emergency_ms);
         for ask in &talk.asks {

@@ -113,7 +113,7 @@ impl Limits {
         self.scopes.touched(reservation.scope);
     }
 
-    /// Everything, for a process that ends in order: nothing is granted any more.
+    /// Everything that counts, for a process that ends in order, or begins: nothing is granted any more.
     pub fn last_words(&mut self, now: Now) -> Vec<Written> {
         let mut found = Vec::new();
         for scope in self.scopes.iter_mut() {
@@ -124,14 +124,15 @@ impl Limits {
                 meter.grant = meter.grant.take().map(|_| Default::default());
             }
         }
+        found.retain(|written| written.open > 0 || written.period.1 > 0 || !written.steps.is_empty());
         found
     }
 
-    /// Takes up what a process before this one wrote `elapsed_ms` ago. What was open then counts as spent now.
-    pub fn restore(&mut self, written: &Written, elapsed_ms: u64, now: Now) {
+    /// Takes up what a process before this one wrote `elapsed_ms` ago. What was open then counts as spent now. False if there is no such wall.
+    pub fn restore(&mut self, written: &Written, elapsed_ms: u64, now: Now) -> bool {
         let key = &written.key;
         let scope = self.scopes.named(key.operation.as_deref(), key.resource.as_deref(), now);
-        let Some(meter) = self.meter(scope, key) else { return };
+        let Some(meter) = self.meter(scope, key) else { return false };
         match &mut meter.window {
             Window::Rolling(rolling) => {
                 let left = |&(in_ms, cost): &(u64, u64)| Some((in_ms.checked_sub(elapsed_ms)?, cost));
@@ -146,6 +147,7 @@ impl Limits {
             }
             Window::Concurrent(_) => {}
         }
+        true
     }
 
     fn meter(&mut self, scope: u32, key: &WallKey) -> Option<&mut Meter> {

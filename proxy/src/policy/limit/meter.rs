@@ -210,6 +210,8 @@ impl Meter {
             }
             Window::Concurrent(_) => now.mono,
         };
+        let denied = self.grant.as_ref().and_then(|g| g.denied_until(now.mono));
+        let free = free.max(denied.unwrap_or(free));
         Some(self.pace.as_ref().map_or(free, |p| free.max(p.free_after(ahead, now.mono))))
     }
 

@@ -7,7 +7,8 @@
 //! | `rolling`, `calendar`, `window`, `pace` | what counts, exactly |
 //! | `learn` | what the upstream says: throttles, lower limits, other people's use |
 //! | `meter`, `scopes` | walls before the upstream, an operation, a resource |
-//! | `usage` | all of it, for people |
+//! | `grant`, `kept` | what a store grants and keeps |
+//! | `words`, `usage` | what is asked and answered; all of it, for people |
 //!
 //! A charge holds from the moment that it is taken until it is [`answered`](Limits::answered) (or abandoned) and a window
 //! longer: upstreams count arrivals, and an arrival may be as late as the answer. Waiting and waking are the caller's, who keeps one
@@ -18,16 +19,20 @@ mod grant;
 mod kept;
 mod learn;
 mod meter;
+#[cfg(test)]
+mod oracle_tests;
 mod pace;
 pub mod quota;
 mod rate;
 mod rolling;
+mod scope;
 mod scopes;
 #[cfg(test)]
 mod tests;
 mod usage;
 pub mod walls;
 mod window;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,110 +46,10 @@ pub use scopes::MAX_RESOURCES;
 use scopes::{Passed, Scopes, UPSTREAM};
 pub use usage::WallUsage;
 pub use walls::{Source, Wall, WallSet};
+pub use words::{About, Asked, Charge, Lowered, Observation, Reason, Refused};
 
+use super::Mode;
 use super::time::{Moment, Now};
-use super::{Mode, Priority};
-
-/// What wants to go out.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    pub operation: &'a str,
-    /// The value of the argument that the operation's walls are `per`.
-    pub resource: Option<&'a str>,
-    pub cost: u64,
-    pub priority: Priority,
-}
-
-/// A permission that was given, until it is answered. It must end as one of [`Limits::answered`] and [`Limits::never_sent`].
-#[derive(Debug)]
-#[must_use = "a charge that is dropped holds for ever"]
-pub struct Charge {
-    passed: Passed,
-    generation: u32,
-    cost: u64,
-    sent: bool,
-}
-
-impl Charge {
-    pub fn cost(&self) -> u64 {
-        self.cost
-    }
-}
-
-/// Why something may not go out now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The window is full.
-    Window,
-    /// What is left of it is for interactive calls.
-    Reserved,
-    /// As many calls as may be are under way; an answer makes room.
-    Concurrent,
-    /// It comes too soon after the last.
-    Paced,
-    /// The store that keeps the count is being asked for more: try again when it has answered.
-    Reserving,
-    /// The system asked for a pause.
-    Throttled,
-    /// It costs more than the wall ever lets through.
-    TooLarge,
-    /// More resources are in use than are remembered.
-    Overloaded,
-}
-
-/// Nothing was consumed.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    pub reason: Reason,
-    /// The binding wall; none for [`Reason::Throttled`] and [`Reason::Overloaded`].
-    pub wall: Option<Arc<Wall>>,
-    pub used: u64,
-    /// The limit that holds now, learned ones included.
-    pub limit: u64,
-    /// When it would pass if nothing else is taken and what is under way is answered now: never early otherwise, and at most one
-    /// bucket late. None where only an answer can tell, or nothing ever will.
-    pub retry_at: Option<Now>,
-}
-
-/// The part of an upstream that a throttle or an observation is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About<'a> {
-    Upstream,
-    Operation(&'a str),
-    Resource { operation: &'a str, resource: &'a str },
-}
-
-impl<'a> About<'a> {
-    fn names(self) -> (Option<&'a str>, Option<&'a str>) {
-        match self {
-            Self::Upstream => (None, None),
-            Self::Operation(operation) => (Some(operation), None),
-            Self::Resource { operation, resource } => (Some(operation), Some(resource)),
-        }
-    }
-}
-
-/// What an answer said of a wall.
-#[derive(Clone, Copy, Debug)]
-pub struct Observation<'a> {
-    pub about: About<'a>,
-    /// The nominal length of the window that is meant; without it, the only window there.
-    pub window: Option<Duration>,
-    pub limit: Option<u64>,
-    pub remaining: Option<u64>,
-    pub used: Option<u64>,
-    pub resets_at: Option<Moment>,
-    /// When the request was sent whose answer this is: an older answer does not take back what a newer one showed.
-    pub asked_at: Moment,
-}
-
-/// A limit that was lowered, because somebody else uses the quota.
-#[derive(Clone, Debug)]
-pub struct Lowered {
-    pub wall: Arc<Wall>,
-    pub from: u64,
-    pub to: u64,
-}
 
 /// All walls of one account.
 #[derive(Clone, Debug)]

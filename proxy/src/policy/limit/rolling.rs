@@ -85,6 +85,9 @@ impl Rolling {
     }
 
     fn push(&mut self, free_at: u64, cost: u64) {
+        if cost == 0 {
+            return;
+        }
         self.done = self.done.saturating_add(cost);
         let full = self.entries.len() >= MAX_ENTRIES;
         match self.entries.back_mut() {

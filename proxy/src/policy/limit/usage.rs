@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Limits;
 use super::meter::Meter;
-use super::scopes::Scope;
+use super::scope::Scope;
 use super::walls::Wall;
 use super::window::Window;
 use crate::policy::time::{Moment, Now};
