@@ -30,3 +30,31 @@ pub mod login {
         runtime_path: "::ferrata_sdk::wit_bindgen::rt",
     });
 }
+
+/// The export that world `connector-with-resources` adds, in the same way.
+pub mod resources {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package ferrata:sdk; world resources { export ferrata:connector/resources@0.1.0; }",
+        world: "ferrata:sdk/resources",
+        with: { "ferrata:connector/types@0.1.0": crate::bindings::base::ferrata::connector::types },
+        pub_export_macro: true,
+        export_macro_name: "export_resources",
+        default_bindings_module: "ferrata_sdk::bindings::resources",
+        runtime_path: "::ferrata_sdk::wit_bindgen::rt",
+    });
+}
+
+/// The export that world `connector-with-prompts` adds, in the same way.
+pub mod prompts {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package ferrata:sdk; world prompts { export ferrata:connector/prompts@0.1.0; }",
+        world: "ferrata:sdk/prompts",
+        with: { "ferrata:connector/types@0.1.0": crate::bindings::base::ferrata::connector::types },
+        pub_export_macro: true,
+        export_macro_name: "export_prompts",
+        default_bindings_module: "ferrata_sdk::bindings::prompts",
+        runtime_path: "::ferrata_sdk::wit_bindgen::rt",
+    });
+}

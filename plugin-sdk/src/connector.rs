@@ -158,7 +158,7 @@ impl<S: DeserializeOwned, L> Connector<S, L> {
         tool.ok_or_else(|| Fault::broken(format!("The connector has no tool `{name}`.")))
     }
 
-    fn cx(&self) -> Result<Cx<S>, Fault> {
+    pub(crate) fn cx(&self) -> Result<Cx<S>, Fault> {
         let settings = decode::json(host::settings().as_bytes()).map_err(|mismatch| {
             mismatch.into_fault("The connector's configuration (`settings`)", Fault::broken)
         })?;

@@ -91,6 +91,10 @@ impl Content {
         WithContent { object, content: self }
     }
 
+    pub(crate) fn into_blocks(self) -> Vec<Value> {
+        self.blocks
+    }
+
     pub(crate) fn into_json(self) -> String {
         Value::Array(self.blocks).to_string()
     }

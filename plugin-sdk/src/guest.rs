@@ -8,8 +8,14 @@ use serde::de::DeserializeOwned;
 use crate::bindings::base::exports::ferrata::connector::tools;
 use crate::bindings::base::ferrata::connector::types;
 use crate::bindings::login::exports::ferrata::connector::authenticator;
+use crate::bindings::prompts::exports::ferrata::connector::prompts;
+use crate::bindings::resources::exports::ferrata::connector::resources;
+use crate::completion::Typed;
 use crate::connector::{Connector, NoLogin, WithLogin};
+use crate::fault::Fault;
 use crate::log;
+use crate::prompt::Prompt;
+use crate::resource::Resource;
 
 pub fn describe<S: JsonSchema, L>(connector: &Connector<S, L>) -> String {
     connector.manifest()
@@ -36,6 +42,87 @@ pub fn authenticate<S: DeserializeOwned>(
 ) -> Result<authenticator::Session, types::Fault> {
     report_panics();
     Ok(connector.authenticate(credential, grant)?.into())
+}
+
+pub fn list_resources<S>(resources: &[Resource<S>]) -> Result<Vec<resources::Entry>, types::Fault> {
+    report_panics();
+    Ok(resources.iter().map(Resource::to_wire).collect())
+}
+
+pub fn read<S: DeserializeOwned, L>(
+    connector: &Connector<S, L>,
+    resources: &[Resource<S>],
+    path: &str,
+    variables: Vec<(String, String)>,
+) -> Result<Vec<types::Document>, types::Fault> {
+    report_panics();
+    let documents = find_resource(resources, path)?.read(&connector.cx()?, variables)?;
+    Ok(documents.into_iter().map(Into::into).collect())
+}
+
+pub fn complete_resource<S: DeserializeOwned, L>(
+    connector: &Connector<S, L>,
+    resources: &[Resource<S>],
+    path: &str,
+    variable: &str,
+    typed: Typed,
+) -> Result<types::Completion, types::Fault> {
+    report_panics();
+    Ok(find_resource(resources, path)?.completion(&connector.cx()?, variable, &typed)?.into())
+}
+
+pub fn list_prompts<S>(prompts: &[Prompt<S>]) -> Result<Vec<prompts::Prompt>, types::Fault> {
+    report_panics();
+    Ok(prompts.iter().map(Prompt::to_wire).collect())
+}
+
+pub fn get<S: DeserializeOwned, L>(
+    connector: &Connector<S, L>,
+    prompts: &[Prompt<S>],
+    prompt: &str,
+    arguments: Vec<(String, String)>,
+    inputs: Option<types::Inputs>,
+) -> Result<prompts::Answer, types::Fault> {
+    report_panics();
+    Ok(find_prompt(prompts, prompt)?.get(connector.cx()?, arguments, inputs)?)
+}
+
+pub fn complete_prompt<S: DeserializeOwned, L>(
+    connector: &Connector<S, L>,
+    prompts: &[Prompt<S>],
+    prompt: &str,
+    argument: &str,
+    typed: Typed,
+) -> Result<types::Completion, types::Fault> {
+    report_panics();
+    Ok(find_prompt(prompts, prompt)?.completion(&connector.cx()?, argument, &typed)?.into())
+}
+
+pub(crate) fn find_prompt<'a, S>(prompts: &'a [Prompt<S>], name: &str) -> Result<&'a Prompt<S>, Fault> {
+    let prompt = prompts.iter().find(|prompt| prompt.name() == name);
+    prompt.ok_or_else(|| Fault::broken(format!("The connector has no prompt `{name}`.")))
+}
+
+/// That a connector and what it offers have the same settings.
+pub fn resources_of<S, L>(_: &Connector<S, L>, resources: Vec<Resource<S>>) -> Vec<Resource<S>> {
+    resources
+}
+
+/// That a connector and what it offers have the same settings.
+pub fn prompts_of<S, L>(_: &Connector<S, L>, prompts: Vec<Prompt<S>>) -> Vec<Prompt<S>> {
+    prompts
+}
+
+pub fn typed(value: String, known: Vec<(String, String)>) -> Typed {
+    Typed::new(value, known)
+}
+
+pub(crate) fn find_resource<'a, S>(
+    resources: &'a [Resource<S>],
+    path: &str,
+) -> Result<&'a Resource<S>, Fault> {
+    let resource = resources.iter().find(|resource| resource.path() == path);
+    resource.ok_or_else(|| Fault::broken(format!("The connector has no resource `{path}`.")))
 }
 
 /// That `export!` is used with the arguments that fit the connector.

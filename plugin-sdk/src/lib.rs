@@ -179,6 +179,8 @@
 //! | [`MayAsk`], [`Ask`], [`Cx::inputs`] | asking the agent's user or model before there is an answer |
 //! | [`Cx::progress`] | how far a call has come |
 //! | [`secret`], [`Parts`], [`Form`] | secrets by name, in headers and bodies |
+//! | [`resource`], [`resource_template`] | what an agent can read without calling a tool |
+//! | [`prompt`], [`Messages`] | what a person can begin a conversation with |
 //! | [`Connector::login`], [`Login`], [`Session`], [`oauth`] | the system's own login |
 //! | [`sql`] | statements for PostgreSQL |
 //! | [`cache`], [`log`], [`time`] | a small memory, lines for the operator, time as agents see it |
@@ -193,6 +195,7 @@ mod ask;
 #[doc(hidden)]
 pub mod bindings;
 pub mod cache;
+mod completion;
 mod connector;
 mod content;
 mod credential;
@@ -210,7 +213,9 @@ pub mod oauth;
 mod operation;
 mod output;
 mod page;
+mod prompt;
 mod request;
+mod resource;
 mod response;
 mod schema;
 mod secret;
@@ -223,6 +228,7 @@ mod tool;
 mod verdict;
 
 pub use ask::{Ask, Bring, Filled, Inputs, MayAsk, Root};
+pub use completion::{Suggestions, Typed};
 pub use connector::{Authenticate, Connector, NoLogin, NoSettings, WithLogin};
 pub use content::{Content, WithContent};
 pub use credential::{Credential, Upstream};
@@ -233,7 +239,9 @@ pub use login::{Login, Session};
 pub use operation::{Effect, Operation, Wall};
 pub use output::ToolOutput;
 pub use page::{MAX_REQUESTS, Page, paginate};
+pub use prompt::{Messages, Prompt, prompt};
 pub use request::Request;
+pub use resource::{Document, Resource, resource, resource_template};
 pub use response::Response;
 pub use secret::{Atom, Encoding, Form, Parts, Secret, secret};
 pub use settle::MAX_PARALLEL;
@@ -248,24 +256,31 @@ pub use {schemars, serde, serde_json};
 /// Everything that a connector usually needs.
 pub mod prelude {
     pub use crate::{
-        Ask, Bring, Connector, Content, Credential, Cx, Effect, Encoding, Fault, FaultKind, Filled, Form,
-        Item, Login, MayAsk, NoSettings, Operation, Page, Parts, Request, Response, Secret, Session,
-        Timestamp, Tool, Upstream, Verdict, Wall, WithContent, WithLogin, answer, body, cache, data, input,
-        log, oauth, output, paginate, secret, settings, tool, tool_batch,
+        Ask, Bring, Connector, Content, Credential, Cx, Document, Effect, Encoding, Fault, FaultKind, Filled,
+        Form, Item, Login, MayAsk, Messages, NoSettings, Operation, Page, Parts, Prompt, Request, Resource,
+        Response, Secret, Session, Suggestions, Timestamp, Tool, Typed, Upstream, Verdict, Wall, WithContent,
+        WithLogin, answer, body, cache, data, input, log, oauth, output, paginate, prompt, resource,
+        resource_template, secret, settings, tool, tool_batch,
     };
     pub use serde_json::{self, Value, json};
     pub use std::time::Duration;
 }
 
 /// Makes a component of a connector: `export!(connector)`, where `connector` is a function that returns a [`Connector`], or
-/// `export!(connector, login)` if it has a login of its own. Does nothing in a native build.
+/// `export!(connector, login)` if it has a login of its own. What it offers besides tools comes last: `export!(connector, resources:
+/// resources, prompts: prompts)`, where `resources` and `prompts` are functions that return lists of [`Resource`]s and [`Prompt`]s. Does nothing in a native build.
 #[macro_export]
 macro_rules! export {
-    ($connector:path) => {
-        $crate::export!(@base $connector, $crate::guest::without_login);
-    };
-    ($connector:path, login) => {
+    ($connector:path, login $(, $what:ident: $offer:path)* $(,)?) => {
         $crate::export!(@base $connector, $crate::guest::with_login);
+        $crate::export!(@login $connector);
+        $($crate::export!(@$what $connector, $offer);)*
+    };
+    ($connector:path $(, $what:ident: $offer:path)* $(,)?) => {
+        $crate::export!(@base $connector, $crate::guest::without_login);
+        $($crate::export!(@$what $connector, $offer);)*
+    };
+    (@login $connector:path) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::bindings::login::exports::ferrata::connector::authenticator::{Guest, Session};
@@ -280,6 +295,74 @@ macro_rules! export {
             }
             $crate::bindings::login::export_login!(Component with_types_in $crate::bindings::login);
         };
+    };
+    (@resources $connector:path, $resources:path) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::bindings::base::ferrata::connector::types::{Completion, Document, Fault};
+            use $crate::bindings::resources::exports::ferrata::connector::resources::{Entry, Guest};
+
+            struct Component;
+
+            impl Guest for Component {
+                fn list_resources() -> Result<Vec<Entry>, Fault> {
+                    $crate::guest::list_resources(&$resources())
+                }
+
+                fn read(path: String, variables: Vec<(String, String)>) -> Result<Vec<Document>, Fault> {
+                    $crate::guest::read(&$connector(), &$resources(), &path, variables)
+                }
+
+                fn complete(
+                    path: String,
+                    variable: String,
+                    value: String,
+                    known: Vec<(String, String)>,
+                ) -> Result<Completion, Fault> {
+                    let typed = $crate::guest::typed(value, known);
+                    $crate::guest::complete_resource(&$connector(), &$resources(), &path, &variable, typed)
+                }
+            }
+            $crate::bindings::resources::export_resources!(Component with_types_in $crate::bindings::resources);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || drop($crate::guest::resources_of(&$connector(), $resources()));
+    };
+    (@prompts $connector:path, $prompts:path) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::bindings::base::ferrata::connector::types::{Completion, Fault, Inputs};
+            use $crate::bindings::prompts::exports::ferrata::connector::prompts::{Answer, Guest, Prompt};
+
+            struct Component;
+
+            impl Guest for Component {
+                fn list_prompts() -> Result<Vec<Prompt>, Fault> {
+                    $crate::guest::list_prompts(&$prompts())
+                }
+
+                fn get(
+                    prompt: String,
+                    arguments: Vec<(String, String)>,
+                    inputs: Option<Inputs>,
+                ) -> Result<Answer, Fault> {
+                    $crate::guest::get(&$connector(), &$prompts(), &prompt, arguments, inputs)
+                }
+
+                fn complete(
+                    prompt: String,
+                    argument: String,
+                    value: String,
+                    known: Vec<(String, String)>,
+                ) -> Result<Completion, Fault> {
+                    let typed = $crate::guest::typed(value, known);
+                    $crate::guest::complete_prompt(&$connector(), &$prompts(), &prompt, &argument, typed)
+                }
+            }
+            $crate::bindings::prompts::export_prompts!(Component with_types_in $crate::bindings::prompts);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || drop($crate::guest::prompts_of(&$connector(), $prompts()));
     };
     (@base $connector:path, $checked:path) => {
         #[cfg(target_family = "wasm")]

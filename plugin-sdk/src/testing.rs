@@ -38,6 +38,7 @@ mod exchange;
 mod expect;
 mod grants;
 mod harness;
+mod offers;
 mod script;
 mod written;
 

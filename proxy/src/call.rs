@@ -57,6 +57,15 @@ pub struct ToolCall {
     pub client: Client,
 }
 
+/// What a request for anything but a tool says of itself, besides what it asks for.
+#[derive(Debug)]
+pub struct Ask {
+    pub caller: Caller,
+    /// How long the agent is willing to wait; the gate cuts it to the operator's maximum.
+    pub timeout: Option<Duration>,
+    pub trace: TraceContext,
+}
+
 /// What the client that makes a call can do besides waiting for its result.
 #[derive(Debug, Default)]
 pub struct Client {
@@ -101,6 +110,15 @@ impl Content {
             self.structured.as_ref().map(|json| [",\"structuredContent\":", json.get()].concat());
         ["{\"content\":", self.blocks.get(), structured.as_deref().unwrap_or_default(), "}"].concat()
     }
+}
+
+/// A prompt, filled in.
+#[derive(Debug)]
+pub enum PromptResult {
+    /// An array of MCP messages, checked.
+    Messages(Box<RawValue>),
+    /// Not yet.
+    Question(Question),
 }
 
 /// What must be known before there is an answer.

@@ -215,6 +215,12 @@ async fn check(common: &Common) -> Done {
         for tool in &connector.tools {
             report.push_str(&format!("  {name}_{} ({})\n", tool.name, tool.effect.name()));
         }
+        for resource in connector.resources.iter() {
+            report.push_str(&format!("  {} (resource)\n", resource.uri));
+        }
+        for prompt in &connector.prompts {
+            report.push_str(&format!("  {} (prompt)\n", prompt.full_name));
+        }
         for (credential, why) in connector.credential_problems() {
             problem(&mut report, format!("  credentials.{credential}: {why}\n"));
         }

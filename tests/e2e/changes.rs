@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use ferrata_tests::ferrata::{self, Ferrata};
+use ferrata_tests::mcp;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
 use ferrata_tests::{artifacts, connectors, wait};
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout};
 
 use crate::clients::{client, installed};
@@ -92,4 +94,90 @@ async fn over_stdio() {
     let binary = artifacts::ferrata().unwrap().to_str().unwrap();
     let target = [binary, "stdio", "--config", config.to_str().unwrap(), "--cache", cache.to_str().unwrap()];
     all_hear(&installed, &setup, &target).await;
+}
+
+/// One event stream of the agents' endpoint.
+struct Stream(Lines<BufReader<TcpStream>>);
+
+impl Stream {
+    async fn open(ferrata: &Ferrata, what: &str, headers: &str, body: &str) -> Self {
+        let url = ferrata.agent_url();
+        let address = url.trim_start_matches("http://").trim_end_matches(mcp::PATH);
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let head =
+            format!("{what} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}");
+        let request = format!("{head}content-length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        // From here on it is heard what changes.
+        let status = lines.next_line().await.unwrap().unwrap();
+        assert!(status.contains("200"), "{status}");
+        Self(lines)
+    }
+
+    /// A subscription to these lists, acknowledged.
+    async fn subscribed(ferrata: &Ferrata, lists: Value) -> Self {
+        let (headers, body) = mcp::request("subscriptions/listen", json!({ "notifications": lists }));
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut stream = Self::open(ferrata, "POST /mcp", &headers, &body.to_string()).await;
+        let acknowledged = stream.next().await;
+        assert_eq!(acknowledged["params"]["notifications"], lists);
+        stream
+    }
+
+    async fn next(&mut self) -> Value {
+        let event = async {
+            loop {
+                let line = self.0.next_line().await.unwrap().expect("the stream ends");
+                if let Some(data) = line.strip_prefix("data: ") {
+                    return serde_json::from_str(data).unwrap();
+                }
+            }
+        };
+        tokio::time::timeout(wait::PATIENCE, event).await.expect("nothing is heard")
+    }
+
+    async fn next_method(&mut self) -> String {
+        self.next().await["method"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Adds a connector to the configuration, and waits until its tools are there.
+async fn add(ferrata: &Ferrata, name: &str, connector: Value) {
+    let config = ferrata.setup().folder().join("ferrata.yaml");
+    let mut changed: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    changed["connectors"][name] = connector;
+    let aside = ferrata.setup().file("changed.yaml", changed.to_string()).unwrap();
+    std::fs::rename(aside, config).unwrap();
+    let there = async || {
+        let tools = ferrata.mcp().tools().await.ok()?;
+        tools.iter().any(|tool| tool["name"].as_str().unwrap().starts_with(name)).then_some(())
+    };
+    wait::until("the tools of the new connector", there).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_list_has_its_own_news() {
+    let upstream = Upstream::start().await.unwrap();
+    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let both = json!({ "resourcesListChanged": true, "promptsListChanged": true });
+    let mut readers = Stream::subscribed(&ferrata, both).await;
+    let mut legacy = Stream::open(&ferrata, "GET /mcp", "accept: text/event-stream\r\n", "").await;
+
+    let upstreams = json!({ "api": { "url": upstream.url() } });
+    let tools_only = artifacts::guest("ferrata-measured").unwrap();
+    let secret = ferrata.setup().file("secrets/measured", "a-secret-of-the-measured").unwrap();
+    let credentials = json!({ "bot": { "kind": "static", "token": secret } });
+    let measured = json!({ "component": tools_only, "upstreams": upstreams, "credentials": credentials });
+    add(&ferrata, "measured", measured).await;
+    assert_eq!(legacy.next_method().await, "notifications/tools/list_changed");
+
+    let all = artifacts::guest("ferrata-conformance").unwrap();
+    add(&ferrata, "desk", json!({ "component": all, "upstreams": upstreams })).await;
+    // Had the first change been told, it would come before.
+    let news = ["resources", "prompts"].map(|list| format!("notifications/{list}/list_changed"));
+    assert_eq!([readers.next_method().await, readers.next_method().await], news);
+    assert_eq!(legacy.next_method().await, "notifications/tools/list_changed");
+    assert_eq!([legacy.next_method().await, legacy.next_method().await], news);
 }

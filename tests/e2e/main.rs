@@ -9,6 +9,8 @@
 //! | `flow` | what calls have to do with each other, and what stands in for a failed one |
 //! | `languages` | connectors in Python and JavaScript |
 //! | `logins` | credentials that are won by a login |
+//! | `resources` | what agents read without calling a tool |
+//! | `prompts` | what a person can begin a conversation with |
 //! | `plain_http` | `/v1/tools` for agents without MCP |
 //! | `agents` | who may call what, and from where |
 //! | `clients` | MCP clients of others |
@@ -24,6 +26,7 @@
 //! | `deeds` | that each misdeed of the probe is tried by a test |
 //! | `hostile_agents` | what an agent cannot break |
 //! | `hostile_guests` | what a connector cannot break |
+//! | `hostile_resources` | what a connector's resources cannot break |
 //! | `hostile_streams` | what a system that speaks HTTP/2 cannot break |
 //! | `hostile_upstreams` | what a system cannot break |
 //! | `deploy` | what the kustomize component makes of Deployments |
@@ -47,6 +50,7 @@ mod deploy;
 mod flow;
 mod hostile_agents;
 mod hostile_guests;
+mod hostile_resources;
 mod hostile_streams;
 mod hostile_upstreams;
 mod languages;
@@ -57,7 +61,9 @@ mod outcomes;
 mod plain_http;
 mod pod;
 mod progress;
+mod prompts;
 mod reload;
+mod resources;
 mod swap;
 
 use ferrata_tests::ferrata::Ferrata;

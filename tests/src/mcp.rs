@@ -134,7 +134,8 @@ pub fn request(method: &str, mut params: Value) -> (Vec<(&'static str, String)>,
         ("mcp-protocol-version", REVISION.to_owned()),
         ("mcp-method", method.to_owned()),
     ];
-    headers.extend(params["name"].as_str().map(|name| ("mcp-name", name.to_owned())));
+    let name = params["name"].as_str().or(params["uri"].as_str());
+    headers.extend(name.map(|name| ("mcp-name", name.to_owned())));
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(REVISION);
     let capabilities = &mut params["_meta"][CAPABILITIES];
     if capabilities.is_null() {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::check::{conforms, parse};
 use crate::bindings::base::exports::ferrata::connector::tools as wire;
+use crate::bindings::base::ferrata::connector::types;
 
 /// What a tool answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,12 @@ pub enum Answered {
 }
 
 impl Answered {
+    pub(super) fn question(question: types::Question) -> Self {
+        let requests = parse("the question", &question.requests);
+        conforms("the question", &requests_schema(), &requests);
+        Self::Question { requests, state: question.state }
+    }
+
     /// Panics if there is none.
     pub(super) fn into_object(self, tool: &str) -> Value {
         match self {
@@ -52,16 +59,12 @@ pub(super) fn accept(output: Option<&Value>, answer: wire::Answer) -> Answered {
             conforms("the content", &blocks_schema(), &blocks);
             Answered::Content { blocks: blocks.as_array().cloned().unwrap_or_default(), object: structured }
         }
-        wire::Answer::InputRequired(question) => {
-            let requests = parse("the question", &question.requests);
-            conforms("the question", &requests_schema(), &requests);
-            Answered::Question { requests, state: question.state }
-        }
+        wire::Answer::InputRequired(question) => Answered::question(question),
     }
 }
 
 /// Roughly what the host checks of content.
-fn blocks_schema() -> Value {
+pub(super) fn blocks_schema() -> Value {
     let text = json!({ "type": "string" });
     let has = |members: &[&str]| {
         let properties: serde_json::Map<_, _> =

@@ -155,14 +155,23 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
         let invocations = arguments.iter().enumerate();
         let invocations =
             invocations.map(|(i, arguments)| invocation(i + 1, arguments, inputs.take())).collect();
-        self.script.purpose.set(Purpose::Call(spec.effect));
-        self.script.progress.borrow_mut().clear();
-        let results = native::with(Rc::clone(&self.script) as Rc<dyn native::Host>, || {
-            self.connector.call(tool, invocations)
-        });
-        self.finish();
+        let results = self.play(Purpose::Call(spec.effect), |connector| connector.call(tool, invocations));
         assert_eq!(results.len(), size, "{tool} returned another number of results");
         results.into_iter().map(|result| Ok(accept(output.as_ref(), result?))).collect()
+    }
+
+    /// Lets the connector do something, with this harness as its host.
+    pub(super) fn play<T>(&self, purpose: Purpose, act: impl FnOnce(&Connector<S, L>) -> T) -> T {
+        self.script.purpose.set(purpose);
+        self.script.progress.borrow_mut().clear();
+        let host = Rc::clone(&self.script) as Rc<dyn native::Host>;
+        let done = native::with(host, || act(&self.connector));
+        self.finish();
+        done
+    }
+
+    pub(super) fn take_inputs(&mut self) -> Option<Inputs> {
+        self.inputs.take()
     }
 
     /// Logs in. `grant` has a `kind` and the credential's public configuration.

@@ -6,4 +6,5 @@ mod exchanges;
 mod lists;
 mod loading;
 mod logins;
+mod offers;
 mod secrets;

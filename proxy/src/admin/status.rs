@@ -34,6 +34,8 @@ fn connector(slot: &Slot) -> Value {
             "component": connector.manifest.name,
             "version": connector.manifest.version,
             "tools": connector.tools.iter().map(|t| format!("{}_{}", connector.name, t.name)).collect::<Vec<_>>(),
+            "resources": connector.resources.iter().map(|r| &r.uri).collect::<Vec<_>>(),
+            "prompts": connector.prompts.iter().map(|p| &p.full_name).collect::<Vec<_>>(),
             "sandboxes_in_use": connector.sandboxes_in_use(),
             "credential_problems": connector.credential_problems(),
         }),

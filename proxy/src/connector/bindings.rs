@@ -4,7 +4,7 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "authenticating-connector",
+    world: "full-connector",
     imports: { default: async | trappable },
     exports: { default: async },
     with: {
@@ -13,4 +13,4 @@ wasmtime::component::bindgen!({
 });
 
 pub use self::ferrata::connector::{agent, cache, context, http, log, secrets, sql, types};
-pub use exports::ferrata::connector::{authenticator, manifest, tools};
+pub use exports::ferrata::connector::{authenticator, manifest, prompts, resources, tools};

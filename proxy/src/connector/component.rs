@@ -5,7 +5,7 @@ use std::path::Path;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 use wasmtime::component::{Component, InstancePre};
 
-use super::bindings::{authenticator, manifest, tools};
+use super::bindings::{authenticator, manifest, prompts, resources, tools};
 use super::compiled::CompiledCache;
 use super::engine::Engine;
 use super::host::Guest;
@@ -17,6 +17,9 @@ const MAX_COMPONENT_BYTES: u64 = 128 << 20;
 const PACKAGE: &str = "ferrata:connector";
 const TRACK: (u64, u64) = (0, 1);
 
+/// The version in which the optional interfaces are looked for.
+const INTERFACE_VERSION: &str = "0.1.0";
+
 /// A compiled component whose imports are satisfied and whose exports are found.
 pub struct Loaded {
     pub pre: InstancePre<Guest>,
@@ -24,6 +27,8 @@ pub struct Loaded {
     pub manifest: manifest::GuestIndices,
     pub tools: tools::GuestIndices,
     pub authenticator: Option<authenticator::GuestIndices>,
+    pub resources: Option<resources::GuestIndices>,
+    pub prompts: Option<prompts::GuestIndices>,
 }
 
 /// Reads a component's file; the error is a sentence for the operator.
@@ -51,8 +56,16 @@ pub fn load(engine: &Engine, cache: &CompiledCache, bytes: &[u8]) -> Result<Load
     Ok(Loaded {
         manifest: manifest::GuestIndices::new(&pre).map_err(missing)?,
         tools: tools::GuestIndices::new(&pre).map_err(missing)?,
-        authenticator: exports_authenticator(&component)
+        authenticator: exports(&component, "authenticator")
             .then(|| authenticator::GuestIndices::new(&pre))
+            .transpose()
+            .map_err(missing)?,
+        prompts: exports(&component, "prompts")
+            .then(|| prompts::GuestIndices::new(&pre))
+            .transpose()
+            .map_err(missing)?,
+        resources: exports(&component, "resources")
+            .then(|| resources::GuestIndices::new(&pre))
             .transpose()
             .map_err(missing)?,
         engine: engine.clone(),
@@ -60,8 +73,9 @@ pub fn load(engine: &Engine, cache: &CompiledCache, bytes: &[u8]) -> Result<Load
     })
 }
 
-fn exports_authenticator(component: &Component) -> bool {
-    component.get_export_index(None, "ferrata:connector/authenticator@0.1.0").is_some()
+/// Whether a component has one of the optional interfaces.
+fn exports(component: &Component, interface: &str) -> bool {
+    component.get_export_index(None, format!("{PACKAGE}/{interface}@{INTERFACE_VERSION}")).is_some()
 }
 
 /// Says in plain words which interface a component wants, before it is compiled.

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::bindings::types;
 use super::component::{self, Loaded};
 use super::host::{GuestCache, Run, Runtime, Tickets};
 use super::login::GuestLogin;
-use super::sandbox::Sandboxes;
-use super::{Bounds, CompiledCache, Connector, Engine, Manifest, ToolSpec};
+use super::sandbox::{Sandbox, Sandboxes};
+use super::{Bounds, CompiledCache, Connector, Engine, Manifest, PromptSpec, Resources, ToolSpec};
 use crate::call::{Caller, Deadline};
 use crate::config;
 use crate::credential::Credentials;
@@ -19,12 +20,13 @@ use crate::egress::Egress;
 use crate::egress::operation::Operations;
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstreams;
+use crate::fault::Fault;
 use crate::telemetry::TraceContext;
 
 /// How long `describe` may take: it only builds a text.
 const DESCRIBE_TIME: Duration = Duration::from_secs(5);
 
-/// How long `list-tools` may take; it may ask its system.
+/// How long `list-tools`, `list-resources` and `list-prompts` may take, each; they may ask their system.
 const LIST_TIME: Duration = Duration::from_secs(15);
 
 /// The agent in whose name a connector is loaded.
@@ -69,8 +71,10 @@ pub async fn load(
 
     let tools = list_tools(&sandboxes).await?;
     let tools = ToolSpec::all(&name, tools, &operations)?;
+    let resources = Resources::new(&name, list_resources(&sandboxes).await?)?;
+    let prompts = PromptSpec::all(&name, list_prompts(&sandboxes).await?)?;
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-    Ok(Connector { name, generation, manifest, tools, sandboxes, config: config.clone() })
+    Ok(Connector { name, generation, manifest, tools, resources, prompts, sandboxes, config: config.clone() })
 }
 
 /// Compiling takes up to seconds; the runtime's workers have other things to do.
@@ -116,13 +120,43 @@ async fn describe(
 
 async fn list_tools(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::tools::Tool>, String> {
     let indices = &sandboxes.loaded.tools;
-    let listed = sandboxes.run(scope(Purpose::ListTools, LIST_TIME), async |sandbox| {
+    let listed = list(sandboxes, async |sandbox| {
         let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
-        let listed = guest.call_list_tools(&mut sandbox.store).await?;
+        guest.call_list_tools(&mut sandbox.store).await
+    });
+    listed.await.map_err(|fault| format!("it could not list its tools: {fault}"))
+}
+
+/// None, if the component has no such interface.
+async fn list_resources(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::resources::Entry>, String> {
+    let Some(indices) = &sandboxes.loaded.resources else { return Ok(Vec::new()) };
+    let listed = list(sandboxes, async |sandbox| {
+        let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
+        guest.call_list_resources(&mut sandbox.store).await
+    });
+    listed.await.map_err(|fault| format!("it could not list its resources: {fault}"))
+}
+
+/// None, if the component has no such interface.
+async fn list_prompts(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::prompts::Prompt>, String> {
+    let Some(indices) = &sandboxes.loaded.prompts else { return Ok(Vec::new()) };
+    let listed = list(sandboxes, async |sandbox| {
+        let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
+        guest.call_list_prompts(&mut sandbox.store).await
+    });
+    listed.await.map_err(|fault| format!("it could not list its prompts: {fault}"))
+}
+
+async fn list<R>(
+    sandboxes: &Sandboxes,
+    ask: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<Result<Vec<R>, types::Fault>>,
+) -> Result<Vec<R>, Fault> {
+    let listed = sandboxes.run(scope(Purpose::List, LIST_TIME), async |sandbox| {
+        let listed = ask(sandbox).await?;
         let run: &Run = &sandbox.store.data().run;
         Ok(listed.map_err(|fault| run.host_view(fault)))
     });
-    listed.await.and_then(|tools| tools).map_err(|fault| format!("it could not list its tools: {fault}"))
+    listed.await.and_then(|listed| listed)
 }
 
 fn scope(purpose: Purpose, time: Duration) -> Arc<Scope> {

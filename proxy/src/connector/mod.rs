@@ -3,6 +3,7 @@
 //! The only room that knows WebAssembly. Owns loading and calling guests; what they may do outside is `egress`'s.
 
 mod answer;
+mod ask;
 mod bindings;
 mod bounds;
 mod compiled;
@@ -16,7 +17,9 @@ mod load;
 mod login;
 mod manifest;
 mod mirror;
+mod prompt;
 mod question;
+mod resource;
 mod sandbox;
 pub mod schema;
 mod tool;
@@ -26,12 +29,15 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+pub use ask::{Asked, Typed};
 pub use bounds::Bounds;
 pub use compiled::CompiledCache;
 pub use engine::Engine;
 pub use load::{compile, load};
 pub use manifest::Manifest;
 pub use mirror::Mirror;
+pub use prompt::PromptSpec;
+pub use resource::{ResourceSpec, Resources, Variables, check_path};
 pub use tool::{ToolSpec, check_name};
 
 use crate::call::{Caller, Client, Deadline, Inputs, ToolResult};
@@ -54,6 +60,9 @@ pub struct Connector {
     pub manifest: Manifest,
     /// Sorted by name.
     pub tools: Vec<ToolSpec>,
+    pub resources: Resources,
+    /// Sorted by name.
+    pub prompts: Vec<PromptSpec>,
     sandboxes: Arc<Sandboxes>,
     config: config::Connector,
 }
@@ -100,10 +109,7 @@ impl Connector {
             id: "1".to_owned(),
             arguments: String::from(Box::<str>::from(call.arguments)),
             idempotency_key: call.idempotency_key,
-            inputs: call.inputs.map(|inputs| types::Inputs {
-                responses: String::from(Box::<str>::from(inputs.responses)),
-                state: inputs.state,
-            }),
+            inputs: call.inputs.map(types::Inputs::from),
         };
         let can_be_asked = call.client.can_bring.is_some();
         let ran = self.run(Arc::clone(&scope), tool, invocation, call.client).await;
@@ -161,11 +167,7 @@ impl Connector {
             return Err(Fault::new(FaultKind::ConnectorFailed, message));
         }
         if !can_be_asked {
-            let message = format!(
-                "`{full}` must ask something before it can go on, and the protocol that it was called with has no way \
-                 to ask (MCP has, from revision 2026-07-28 on)."
-            );
-            return Err(Fault::new(FaultKind::Rejected, message));
+            return Err(no_way_to_ask(&full));
         }
         question.idempotency_key = invocation.idempotency_key;
         Ok(result)
@@ -205,6 +207,20 @@ impl Connector {
     pub fn sandboxes_in_use(&self) -> usize {
         self.sandboxes.in_use()
     }
+}
+
+impl From<Inputs> for types::Inputs {
+    fn from(Inputs { responses, state }: Inputs) -> Self {
+        Self { responses: String::from(Box::<str>::from(responses)), state }
+    }
+}
+
+fn no_way_to_ask(what: &str) -> Fault {
+    let message = format!(
+        "`{what}` must ask something before it can go on, and the protocol that it was called with has no way \
+         to ask (MCP has, from revision 2026-07-28 on)."
+    );
+    Fault::new(FaultKind::Rejected, message)
 }
 
 /// Whether a call ended before its last answer was read.

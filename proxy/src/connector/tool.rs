@@ -100,11 +100,11 @@ impl ToolSpec {
     }
 }
 
-/// Whether a tool of that connector can have that name; the error is a sentence's end.
+/// Whether a tool or a prompt of that connector can have that name; the error is a sentence's end.
 pub fn check_name(connector: &str, name: &str) -> Result<(), String> {
     let words = !name.is_empty() && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if !words {
-        return Err("a tool's name is made of a-z, 0-9 and `_`".to_owned());
+        return Err("its name must be made of a-z, 0-9 and `_`".to_owned());
     }
     let full = connector.len() + 1 + name.len();
     if full > MAX_NAME_BYTES {

@@ -21,9 +21,9 @@ const MAX_HELD_BYTES: usize = 16 << 20;
 pub enum Purpose {
     /// `describe`: nothing may be sent.
     Describe,
-    /// `list-tools`: only reads.
-    ListTools,
-    /// A tool call: nothing stronger than the tool.
+    /// `list-tools` and its like: only reads.
+    List,
+    /// A tool call: nothing stronger than the tool. Or what is asked besides, which only reads.
     Call { ceiling: Effect },
     /// A login, for this credential: its grant's secrets work here and nowhere else.
     Login { credential: Arc<str> },
@@ -34,7 +34,7 @@ impl Purpose {
     pub fn ceiling(&self) -> Option<Effect> {
         match self {
             Self::Describe => None,
-            Self::ListTools => Some(Effect::Read),
+            Self::List => Some(Effect::Read),
             Self::Call { ceiling } => Some(*ceiling),
             // A login changes something each time: it makes a session.
             Self::Login { .. } => Some(Effect::Write),

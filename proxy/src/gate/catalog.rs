@@ -1,4 +1,4 @@
-//! All tools of all connectors, and what each agent sees of them: rendered when something changes, not when somebody asks.
+//! All tools, resources and prompts of all connectors, and what each agent sees of them: rendered when something changes, not when somebody asks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use jsonschema::Validator;
 use super::access::AccessRules;
 use super::fallbacks;
 use super::record::Meters;
-use crate::connector::{Connector, Mirror, check_name};
+use crate::connector::{Connector, Mirror, PromptSpec, ResourceSpec, Variables, check_name, check_path};
 use crate::flow::{Route, Step};
 
 /// One configured connector.
@@ -86,13 +86,39 @@ impl Tool {
     }
 }
 
-/// The tools that one agent may see.
+/// Where anything else goes that an agent asks for. Pins the generation, as a call does.
+#[derive(Debug)]
+pub enum Found<T> {
+    Ready { connector: Arc<Connector>, what: T },
+    Broken { connector: Arc<str>, reason: String },
+}
+
+/// A list of nothing.
+const EMPTY: &str = "[]";
+
+/// What one agent may see. Each list is a JSON array of MCP definitions, in a stable order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// In a stable order.
+    /// Of the tools.
     pub names: Vec<Arc<str>>,
-    /// The MCP `tools` array: a JSON array of tool definitions.
+    /// The tools.
     pub mcp: Bytes,
+    pub resources: Bytes,
+    pub resource_templates: Bytes,
+    pub prompts: Bytes,
+    /// Whether values for any argument can be asked for.
+    pub completes: bool,
+}
+
+impl Listing {
+    /// Whether there is anything to read.
+    pub fn has_resources(&self) -> bool {
+        self.resources != EMPTY || self.resource_templates != EMPTY
+    }
+
+    pub fn has_prompts(&self) -> bool {
+        self.prompts != EMPTY
+    }
 }
 
 /// Everything that can be called at one moment. Immutable.
@@ -127,8 +153,15 @@ impl Catalog {
         };
         let tools: BTreeMap<Arc<str>, Arc<Tool>> = routes.values().map(&mut tool).collect();
         fallbacks::of_unknown_tools(&slots, &mut problems);
-        let listing =
-            |agent: &str| Arc::new(render(tools.values().filter(|t| access.allows(agent, &t.name))));
+        let listing = |agent: &str| {
+            let tools = tools.values().filter(|tool| access.allows(agent, &tool.name));
+            let connectors = || slots.values().filter_map(Slot::connector);
+            let resources = connectors().flat_map(|connector| connector.resources.iter());
+            let resources = resources.filter(|resource| access.allows(agent, &resource.uri));
+            let prompts = connectors().flat_map(|connector| &connector.prompts);
+            let prompts = prompts.filter(|prompt| access.allows(agent, &prompt.full_name));
+            Arc::new(render(tools, resources, prompts))
+        };
         let listings = access.agents().map(|agent| (Arc::clone(agent), listing(agent))).collect();
         // No agent has an empty name: what remains is what everybody may see.
         let general = listing("");
@@ -163,13 +196,66 @@ impl Catalog {
         self.tools.get(name).cloned().or_else(|| self.tool_of_broken(name))
     }
 
+    /// What is to be read for a URI, if this agent may: its index, and what stands for the variables. That of a connector that is not loaded
+    /// is found too.
+    pub fn resource(&self, agent: &str, uri: &str) -> Option<Found<(usize, Variables)>> {
+        self.find(agent, uri, |connector, path| connector.resources.find(path))
+    }
+
+    /// The family of resources that is listed with that template.
+    pub fn family(&self, agent: &str, template: &str) -> Option<Found<usize>> {
+        self.find(agent, template, |connector, path| connector.resources.family(path))
+    }
+
+    /// The prompt of that name, if this agent may see it: its index. That of a connector that is not loaded is found too.
+    pub fn prompt(&self, agent: &str, name: &str) -> Option<Found<usize>> {
+        if !self.access.allows(agent, name) {
+            return None;
+        }
+        let (connector, prompt) = name.split_once('_')?;
+        match self.slots.get(connector)? {
+            Slot::Ready { connector, .. } => {
+                let what = connector.prompts.iter().position(|known| known.name == prompt)?;
+                Some(Found::Ready { connector: Arc::clone(connector), what })
+            }
+            Slot::Broken(reason) => {
+                check_name(connector, prompt).ok()?;
+                Some(Found::Broken { connector: connector.into(), reason: reason.clone() })
+            }
+        }
+    }
+
+    fn find<T>(
+        &self,
+        agent: &str,
+        uri: &str,
+        find: impl FnOnce(&Connector, &str) -> Option<T>,
+    ) -> Option<Found<T>> {
+        if !self.access.allows(agent, uri) {
+            return None;
+        }
+        let (name, path) = uri.split_once("://")?;
+        match self.slots.get(name)? {
+            Slot::Ready { connector, .. } => {
+                let what = find(connector, path)?;
+                Some(Found::Ready { connector: Arc::clone(connector), what })
+            }
+            Slot::Broken(reason) => {
+                // Which resources it has nobody knows; that they are unavailable is known.
+                check_path(path).ok()?;
+                Some(Found::Broken { connector: name.into(), reason: reason.clone() })
+            }
+        }
+    }
+
     pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Validator> {
         self.access.overlay(agent, tool)
     }
 
-    /// Whether every agent sees the same as with `other`.
-    pub fn lists_the_same(&self, other: &Self) -> bool {
-        self.general == other.general && self.listings == other.listings
+    /// Whether every agent sees the same as with `other`, as far as `same` looks.
+    pub fn lists_the_same(&self, other: &Self, same: impl Fn(&Listing, &Listing) -> bool) -> bool {
+        let agents = || self.listings.keys().chain(other.listings.keys());
+        same(&self.general, &other.general) && agents().all(|a| same(&self.listing(a), &other.listing(a)))
     }
 
     /// Which tools a connector has that is not loaded nobody knows; that they are unavailable is known.
@@ -195,7 +281,11 @@ fn routes_of(slot: &Slot) -> Vec<(Arc<str>, Route)> {
     connector.tools.iter().enumerate().map(route).collect()
 }
 
-fn render<'a>(tools: impl Iterator<Item = &'a Arc<Tool>>) -> Listing {
+fn render<'a>(
+    tools: impl Iterator<Item = &'a Arc<Tool>>,
+    resources: impl Iterator<Item = &'a ResourceSpec>,
+    prompts: impl Iterator<Item = &'a PromptSpec>,
+) -> Listing {
     let (mut names, mut definitions) = (Vec::new(), Vec::new());
     for tool in tools {
         if let Target::Ready { route, .. } = &tool.target {
@@ -203,5 +293,22 @@ fn render<'a>(tools: impl Iterator<Item = &'a Arc<Tool>>) -> Listing {
             definitions.push(route.spec().definition.get());
         }
     }
-    Listing { names, mcp: Bytes::from(format!("[{}]", definitions.join(","))) }
+    let (families, single): (Vec<_>, Vec<_>) = resources.partition(|resource| resource.is_family());
+    let definitions_of = |resources: &[&ResourceSpec]| {
+        array(&resources.iter().map(|resource| resource.definition.get()).collect::<Vec<_>>())
+    };
+    let prompts: Vec<_> = prompts.collect();
+    let resources_complete = families.iter().any(|family| family.completes_any());
+    Listing {
+        names,
+        mcp: array(&definitions),
+        resources: definitions_of(&single),
+        resource_templates: definitions_of(&families),
+        prompts: array(&prompts.iter().map(|prompt| prompt.definition.get()).collect::<Vec<_>>()),
+        completes: resources_complete || prompts.iter().any(|prompt| prompt.completes_any()),
+    }
+}
+
+fn array(definitions: &[&str]) -> Bytes {
+    Bytes::from(format!("[{}]", definitions.join(",")))
 }

@@ -4,8 +4,10 @@
 //! `auth`'s; running the call is the connector's.
 
 mod access;
+mod ask;
 mod auth;
 mod catalog;
+mod changes;
 mod fallbacks;
 mod record;
 mod seal;
@@ -19,8 +21,10 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 pub use access::AccessRules;
+pub use ask::{Completing, PromptRequest};
 pub use auth::{Authenticator, Unauthorized};
-pub use catalog::{Catalog, Listing, Slot, Target, Tool};
+pub use catalog::{Catalog, Found, Listing, Slot, Target, Tool};
+pub use changes::{Changes, List};
 use record::CallRecord;
 use seal::{Bound, Memory, Seals};
 
@@ -47,7 +51,7 @@ pub struct Gate {
     auth: Authenticator,
     catalog: ArcSwap<Catalog>,
     flow: Flow,
-    changes: watch::Sender<u64>,
+    changes: watch::Sender<Changes>,
     seals: Seals,
     /// Why what the operator wrote is not in force.
     problem: ArcSwapOption<String>,
@@ -65,7 +69,7 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     pub fn new(auth: Authenticator, catalog: Catalog) -> Self {
-        let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::new(0));
+        let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::default());
         let (flow, seals) = (Flow::default(), Seals::new());
         Self { auth, catalog, flow, changes, seals, problem: ArcSwapOption::empty() }
     }
@@ -85,17 +89,19 @@ impl Gate {
         self.catalog.load().tool(&caller.agent, name)
     }
 
-    /// A number that changes when the list of tools does.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    /// How often each list has changed.
+    pub fn changes(&self) -> watch::Receiver<Changes> {
         self.changes.subscribe()
     }
 
     /// Puts another catalogue in place; calls that are under way keep theirs.
     pub fn replace(&self, catalog: Catalog) {
         let old = self.catalog.swap(Arc::new(catalog));
-        if !old.lists_the_same(&self.catalog.load()) {
-            self.changes.send_modify(|version| *version += 1);
-        }
+        let new = self.catalog.load();
+        self.changes.send_if_modified(|changes| {
+            let before = std::mem::replace(changes, changes.between(&old, &new));
+            *changes != before
+        });
     }
 
     /// Notes why what the operator wrote is not in force, for the status.

@@ -1,13 +1,15 @@
-//! One line and two metrics for each call, however it ends: an agent that goes away leaves a trace too.
+//! One line and two metrics for each call, and for whatever else a connector is asked, however it ends: an agent that goes away leaves a
+//! trace too.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::Tool;
-use crate::call::{Answered, ToolCall, ToolResult};
+use crate::call::{Answered, Ask, PromptResult, ToolCall, ToolResult};
 use crate::fault::Fault;
 use crate::telemetry::{TraceContext, metric};
 
@@ -43,9 +45,45 @@ impl Meters {
     }
 }
 
+/// What is asked of a connector.
+enum Subject<'a> {
+    Tool(&'a Tool),
+    /// Of few kinds: as the connector lists it.
+    Other {
+        method: &'static str,
+        name: &'a str,
+        connector: &'a Arc<str>,
+    },
+}
+
+/// What a call that did not fail came to.
+pub trait Ended {
+    fn outcome(&self) -> &'static str {
+        OK
+    }
+}
+
+impl Ended for Box<RawValue> {}
+
+impl Ended for PromptResult {
+    fn outcome(&self) -> &'static str {
+        if matches!(self, Self::Question(_)) { ASKED } else { OK }
+    }
+}
+
+impl Ended for Answered {
+    fn outcome(&self) -> &'static str {
+        match (&self.instead, &self.result) {
+            (Some(instead), _) => instead.label(),
+            (None, ToolResult::Question(_)) => ASKED,
+            (None, ToolResult::Object(_) | ToolResult::Content(_)) => OK,
+        }
+    }
+}
+
 /// A call under way. Dropping it writes what became of it.
 pub struct CallRecord<'a> {
-    tool: &'a Tool,
+    subject: Subject<'a>,
     agent: Arc<str>,
     trace: TraceContext,
     started: Instant,
@@ -56,41 +94,64 @@ pub struct CallRecord<'a> {
 
 impl<'a> CallRecord<'a> {
     pub fn start(tool: &'a Tool, call: &ToolCall) -> Self {
-        let (agent, trace) = (Arc::clone(&call.caller.agent), call.trace);
-        Self { tool, agent, trace, started: Instant::now(), outcome: CANCELLED, why: None }
+        Self::new(Subject::Tool(tool), Arc::clone(&call.caller.agent), call.trace)
+    }
+
+    /// `method` is MCP's word; `name` is what metrics may call it, of which there are as many as a connector lists.
+    pub fn of(method: &'static str, name: &'a str, connector: &'a Arc<str>, ask: &Ask) -> Self {
+        Self::new(Subject::Other { method, name, connector }, Arc::clone(&ask.caller.agent), ask.trace)
+    }
+
+    fn new(subject: Subject<'a>, agent: Arc<str>, trace: TraceContext) -> Self {
+        Self { subject, agent, trace, started: Instant::now(), outcome: CANCELLED, why: None }
     }
 
     /// Notes how the call ended, and completes a fault with whose it is.
-    pub fn end(mut self, result: Result<Answered, Fault>) -> Result<Answered, Fault> {
-        result.inspect(|answer| self.outcome = label(answer)).map_err(|mut fault| {
+    pub fn end<R: Ended>(mut self, result: Result<R, Fault>) -> Result<R, Fault> {
+        result.inspect(|result| self.outcome = result.outcome()).map_err(|mut fault| {
             self.outcome = fault.kind.traits().label;
             self.why = Some(fault.message.clone());
-            fault.system = Some(Arc::clone(self.tool.connector()));
-            fault.tool = Some(Arc::clone(&self.tool.name));
+            match self.subject {
+                Subject::Tool(tool) => {
+                    fault.system = Some(Arc::clone(tool.connector()));
+                    fault.tool = Some(Arc::clone(&tool.name));
+                }
+                Subject::Other { connector, .. } => fault.system = Some(Arc::clone(connector)),
+            }
             fault.trace_id = Some(self.trace.trace_id());
             fault
         })
     }
 }
 
-fn label(answer: &Answered) -> &'static str {
-    match (&answer.instead, &answer.result) {
-        (Some(instead), _) => instead.label(),
-        (None, ToolResult::Question(_)) => ASKED,
-        (None, ToolResult::Object(_) | ToolResult::Content(_)) => OK,
-    }
-}
-
 impl Drop for CallRecord<'_> {
     fn drop(&mut self) {
-        let Self { tool, agent, outcome, .. } = self;
-        let (outcome, took) = (*outcome, self.started.elapsed());
-        tool.meters.count(tool, outcome);
-        tool.meters.time(tool, took);
-        let trace = self.trace.trace_id();
-        match &self.why {
-            None => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
-            Some(why) => tracing::warn!(%trace, %agent, tool = %tool.name, outcome, ?took, %why, "call"),
+        let Self { agent, outcome, .. } = self;
+        let (outcome, took, trace) = (*outcome, self.started.elapsed(), self.trace.trace_id());
+        match &self.subject {
+            Subject::Tool(tool) => {
+                tool.meters.count(tool, outcome);
+                tool.meters.time(tool, took);
+                match &self.why {
+                    None => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
+                    Some(why) => {
+                        tracing::warn!(%trace, %agent, tool = %tool.name, outcome, ?took, %why, "call")
+                    }
+                }
+            }
+            Subject::Other { method, name, .. } => {
+                let label = (*name).to_owned();
+                metrics::counter!(metric::REQUESTS, "method" => *method, "name" => label.clone(), "outcome" => outcome)
+                    .increment(1);
+                metrics::histogram!(metric::REQUEST_SECONDS, "method" => *method, "name" => label)
+                    .record(took);
+                match &self.why {
+                    None => tracing::info!(%trace, %agent, method, name, outcome, ?took, "request"),
+                    Some(why) => {
+                        tracing::warn!(%trace, %agent, method, name, outcome, ?took, %why, "request")
+                    }
+                }
+            }
         }
     }
 }

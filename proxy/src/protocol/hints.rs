@@ -10,7 +10,7 @@ use http::HeaderMap;
 use serde_json::value::RawValue;
 
 use super::jsonrpc;
-use crate::call::{Caller, Client, ToolCall};
+use crate::call::{Ask, Caller, Client, ToolCall};
 use crate::telemetry::TraceContext;
 
 /// Longest workflow id and idempotency key: what the common systems take as such a key.
@@ -55,6 +55,12 @@ impl Hints {
             // A trace is not worth refusing a call for: what is not valid starts a new one.
             trace: trace.unwrap_or_default().map(Cow::into_owned),
         })
+    }
+
+    /// For what is no call of a tool: it writes nothing, and needs no key.
+    pub fn into_ask(self, caller: Caller) -> Ask {
+        let trace = TraceContext::continue_from(self.trace.as_deref());
+        Ask { caller, timeout: self.timeout, trace }
     }
 
     pub fn into_call(self, arguments: Box<RawValue>, caller: Caller) -> ToolCall {

@@ -55,7 +55,7 @@ fn modern(method: &str, mut params: Value) -> (Builder, Value) {
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
     let mut builder = post("/mcp").header("mcp-protocol-version", MODERN).header("mcp-method", method);
-    if let Some(name) = params["name"].as_str() {
+    if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
         builder = builder.header("mcp-name", name);
     }
     (builder, request(method, &params))
@@ -102,19 +102,60 @@ async fn the_list_of_tools_is_one_page() {
     {
         assert!(answer["result"]["tools"].is_array() && answer["result"].get("nextCursor").is_none());
     }
-    assert_eq!(
-        legacy("tools/list", json!({"cursor": "2"})).await.1["error"]["code"],
-        jsonrpc::INVALID_PARAMS
-    );
+    for list in ["tools/list", "resources/list", "resources/templates/list"] {
+        let (_, answer) = legacy(list, json!({"cursor": "2"})).await;
+        assert_eq!(answer["error"]["code"], jsonrpc::INVALID_PARAMS, "{list}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_that_says_why() {
+    let read = |uri: &str| json!({"uri": uri});
+    for uri in ["crm://a/../b", "nobody://a", "crm", "", "crm://"] {
+        let (status, answer) = send_modern("resources/read", read(uri)).await;
+        let error = &answer["error"];
+        assert_eq!((status, &error["code"], &error["data"]["uri"]), (200, &json!(-32602), &json!(uri)));
+        assert_eq!(legacy("resources/read", read(uri)).await.1["error"]["code"], -32002, "{uri}");
+    }
+    // Nobody knows whether it has that resource.
+    for (_, answer) in [
+        legacy("resources/read", read("crm://a")).await,
+        send_modern("resources/read", read("crm://a")).await,
+    ] {
+        let error = &answer["error"];
+        assert_eq!((&error["code"], &error["data"]["uri"]), (&json!(-32603), &json!("crm://a")));
+        assert_eq!(error["data"]["dev.ferrata/fault"]["kind"], "unavailable");
+    }
+    assert_eq!(legacy("resources/read", json!({})).await.1["error"]["code"], jsonrpc::INVALID_PARAMS);
+}
+
+#[tokio::test]
+async fn a_completion_says_what_it_is_for() {
+    let argument = json!({"name": "id", "value": "7"});
+    let template = json!({"type": "ref/resource", "uri": "crm://t/x"});
+    let down = legacy("completion/complete", json!({"ref": template, "argument": argument})).await.1;
+    assert_eq!(down["error"]["data"]["dev.ferrata/fault"]["kind"], "unavailable");
+    for wrong in [
+        json!({}),
+        json!({"ref": template}),
+        json!({"ref": {"type": "ref/x"}, "argument": argument}),
+        json!({"ref": template, "argument": {"name": "id"}}),
+        json!({"ref": template, "argument": argument, "context": {"arguments": {"a": 1}}}),
+        json!({"ref": template, "argument": {"name": "id", "value": "x".repeat(5000)}}),
+        json!({"ref": {"type": "ref/resource", "uri": "nobody://x"}, "argument": argument}),
+    ] {
+        let (_, answer) = send_modern("completion/complete", wrong.clone()).await;
+        assert_eq!(answer["error"]["code"], jsonrpc::INVALID_PARAMS, "{wrong}");
+    }
 }
 
 #[tokio::test]
 async fn a_method_that_is_not_served_is_404_only_where_clients_expect_it() {
-    for method in ["initialize", "ping", "logging/setLevel", "resources/list", "no/such"] {
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "no/such"] {
         let (status, answer) = send_modern(method, json!({})).await;
         assert_eq!((status, &answer["error"]["code"]), (404, &json!(jsonrpc::METHOD_NOT_FOUND)), "{method}");
     }
-    let (status, answer) = legacy("resources/list", json!({})).await;
+    let (status, answer) = legacy("resources/subscribe", json!({})).await;
     assert_eq!((status, &answer["error"]["code"]), (200, &json!(jsonrpc::METHOD_NOT_FOUND)));
     assert_eq!(legacy("ping", json!({})).await.1["result"], json!({}));
 }

@@ -5,6 +5,8 @@ use metrics::{Unit, describe_counter, describe_histogram};
 pub const CALLS: &str = "ferrata_calls_total";
 pub const CALL_SECONDS: &str = "ferrata_call_seconds";
 pub const COALESCED: &str = "ferrata_coalesced_calls_total";
+pub const REQUESTS: &str = "ferrata_requests_total";
+pub const REQUEST_SECONDS: &str = "ferrata_request_seconds";
 pub const EXCHANGES: &str = "ferrata_exchanges_total";
 pub const VERDICTS: &str = "ferrata_verdicts_total";
 pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
@@ -19,6 +21,15 @@ pub fn describe() {
     );
     describe_counter!(COALESCED, "Reads that joined the same one under way, by tool.");
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "How long tool calls took, waiting included, by tool.");
+    describe_counter!(
+        REQUESTS,
+        "What connectors were asked besides tool calls, by MCP method, name as listed, and outcome."
+    );
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "How long that took, by MCP method and name as listed."
+    );
     describe_counter!(
         EXCHANGES,
         "HTTP requests sent to upstreams, by their answers' status; `none` is no answer."

@@ -94,9 +94,9 @@ impl Client<'_> {
     }
 }
 
-fn missing(capabilities: Capabilities) -> Error {
+pub fn missing(capabilities: Capabilities) -> Error {
     let data = json!({ "requiredCapabilities": capabilities });
-    let message = "The tool must ask for what the client did not declare that it can bring";
+    let message = "It must ask for what the client did not declare that it can bring";
     Error { data: Some(data.to_string()), ..Error::new(MISSING_CAPABILITY, message) }
 }
 

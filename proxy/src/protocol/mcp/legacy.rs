@@ -14,19 +14,24 @@ use crate::protocol::jsonrpc::Error;
 pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
     let served = match request.method {
         "tools/call" => call::answer(gate, caller, request, params, Era::Legacy).await,
-        "tools/list" => super::list_tools(gate, caller, request.id, params, Era::Legacy).map(Answer::ok),
-        "initialize" => initialize(&request, params),
+        "initialize" => initialize(gate, caller, &request, params),
         "ping" => Ok(Answer::ok(results::empty(request.id))),
-        _ => Err(Error::method_not_found()),
+        _ => super::serve(gate, caller, request, params, Era::Legacy).await.map(Answer::ok),
     };
     // Clients of this era read an error's body only under a status of success.
     served.unwrap_or_else(|error| Answer::error(request.id, StatusCode::OK, &error))
 }
 
-fn initialize(request: &Request<'_>, params: &Params<'_>) -> Result<Answer, Error> {
+fn initialize(
+    gate: &Gate,
+    caller: &Caller,
+    request: &Request<'_>,
+    params: &Params<'_>,
+) -> Result<Answer, Error> {
     let wanted = params.protocol_version();
     let wanted =
         wanted.ok_or_else(|| Error::invalid_params("`protocolVersion` must say the wanted revision"))?;
     let version = negotiate(&wanted);
-    Ok(Answer::Initialized { version, body: results::initialize(request.id, version) })
+    let body = results::initialize(request.id, version, &gate.tools(caller));
+    Ok(Answer::Initialized { version, body })
 }

@@ -1,7 +1,9 @@
-//! Telling a client that the list of tools has changed, for as long as it listens.
+//! Telling a client that a list has changed, for as long as it listens.
 //!
 //! Owns what a listener hears, in order: an acknowledgement (modern), a message for each change, and when
 //! Ferrata drains, an end. Changes that come faster than they are read are heard as one.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -9,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::events::{PING, PING_INTERVAL, event};
 use super::results;
+use crate::gate::{Changes, List};
 use crate::protocol::jsonrpc::Id;
 use crate::server::Drain;
 
@@ -16,13 +19,14 @@ use crate::server::Drain;
 #[derive(Debug)]
 pub struct Subscription {
     pub id: Box<Id>,
-    pub tool_changes: bool,
+    /// The lists of whose changes it hears.
+    pub lists: Vec<List>,
 }
 
 /// The sources of what listeners hear, and the leave to be one.
 #[derive(Debug)]
 pub struct Feed {
-    pub changes: watch::Receiver<u64>,
+    pub changes: watch::Receiver<Changes>,
     pub drain: Drain,
     /// Held while somebody listens; there are only so many.
     pub permit: OwnedSemaphorePermit,
@@ -31,60 +35,78 @@ pub struct Feed {
 /// One listening client.
 #[derive(Debug)]
 pub struct Listener {
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<Changes>,
+    /// Up to where this client has heard.
+    heard: Changes,
     drain: Drain,
     _permit: OwnedSemaphorePermit,
-    opening: Option<Vec<u8>>,
-    /// Said at each change; nothing for a client that asked for nothing.
-    change: Option<Vec<u8>>,
-    closing: Option<Vec<u8>>,
+    /// Of a modern client.
+    id: Option<Box<Id>>,
+    lists: Vec<List>,
+    /// What is to be said next: at most the opening, or one message for each list.
+    waiting: VecDeque<Vec<u8>>,
     ended: bool,
 }
 
 impl Listener {
     /// For `subscriptions/listen`.
     pub fn modern(subscription: &Subscription, feed: Feed) -> Self {
-        let Subscription { id, tool_changes } = subscription;
-        let change = tool_changes.then(|| results::tools_changed(Some(id)));
-        let opening = results::subscription_acknowledged(id, *tool_changes);
-        Self {
-            opening: Some(opening),
-            closing: Some(results::subscription_ended(id)),
-            ..Self::new(feed, change)
-        }
+        let Subscription { id, lists } = subscription;
+        let opening = results::subscription_acknowledged(id, lists);
+        Self { id: Some(id.clone()), waiting: VecDeque::from([opening]), ..Self::new(feed, lists.clone()) }
     }
 
     /// For a legacy client, which hears of changes without asking.
     pub fn legacy(feed: Feed) -> Self {
-        Self::new(feed, Some(results::tools_changed(None)))
+        Self::new(feed, List::ALL.to_vec())
     }
 
     /// What changed before is not told.
-    fn new(feed: Feed, change: Option<Vec<u8>>) -> Self {
+    fn new(feed: Feed, lists: Vec<List>) -> Self {
         let Feed { mut changes, drain, permit } = feed;
-        changes.mark_unchanged();
-        Self { changes, drain, _permit: permit, opening: None, change, closing: None, ended: false }
+        let heard = *changes.borrow_and_update();
+        Self {
+            changes,
+            heard,
+            drain,
+            _permit: permit,
+            id: None,
+            lists,
+            waiting: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// The next message; none once it is over. Safe to cancel.
     pub async fn next(&mut self) -> Option<Vec<u8>> {
-        if let Some(opening) = self.opening.take() {
-            return Some(opening);
-        }
-        if self.ended {
-            return None;
-        }
-        tokio::select! {
-            biased;
-            () = self.drain.begun() => {}
-            changed = self.changes.changed(), if self.change.is_some() => {
-                if changed.is_ok() {
-                    return self.change.clone();
-                }
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Some(message);
+            }
+            if self.ended {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = self.drain.begun() => self.end(),
+                changed = self.changes.changed(), if !self.lists.is_empty() => match changed {
+                    Ok(()) => self.note_changes(),
+                    Err(_) => self.end(),
+                },
             }
         }
+    }
+
+    fn note_changes(&mut self) {
+        let now = *self.changes.borrow_and_update();
+        let changed = now.since(std::mem::replace(&mut self.heard, now));
+        let told = changed.filter(|list| self.lists.contains(list));
+        self.waiting.extend(told.map(|list| results::list_changed(list, self.id.as_deref())));
+    }
+
+    fn end(&mut self) {
         self.ended = true;
-        self.closing.take()
+        self.waiting.extend(self.id.as_deref().map(results::subscription_ended));
     }
 
     /// The messages as server-sent events.
@@ -110,28 +132,34 @@ mod tests {
     use super::*;
     use crate::server::{DrainTrigger, drain};
 
-    fn feed() -> (watch::Sender<u64>, DrainTrigger, Arc<Semaphore>, Feed) {
-        let (change, changes) = watch::channel(0);
+    fn feed() -> (watch::Sender<Changes>, DrainTrigger, Arc<Semaphore>, Feed) {
+        let (change, changes) = watch::channel(Changes::default());
         let (trigger, drain) = drain();
         let seats = Arc::new(Semaphore::new(1));
         let permit = seats.clone().try_acquire_owned().unwrap();
         (change, trigger, seats, Feed { changes, drain, permit })
     }
 
-    fn subscription(tool_changes: bool) -> Subscription {
-        Subscription { id: RawValue::from_string("7".into()).unwrap(), tool_changes }
+    fn change(changes: &watch::Sender<Changes>, list: List) {
+        changes.send_modify(|changes| *changes = changes.and(list));
+    }
+
+    fn subscription(lists: &[List]) -> Subscription {
+        Subscription { id: RawValue::from_string("7".into()).unwrap(), lists: lists.to_vec() }
     }
 
     #[tokio::test]
     async fn a_subscription_is_acknowledged_told_and_ended() {
-        let (change, trigger, seats, feed) = feed();
-        change.send_replace(1);
-        let mut listener = Listener::modern(&subscription(true), feed);
-        change.send_replace(2);
-        change.send_replace(3);
+        let (changes, trigger, seats, feed) = feed();
+        change(&changes, List::Tools);
+        let mut listener = Listener::modern(&subscription(&List::ALL), feed);
+        change(&changes, List::Tools);
+        change(&changes, List::Tools);
+        change(&changes, List::Resources);
         let id = RawValue::from_string("7".into()).unwrap();
-        assert_eq!(listener.next().await, Some(results::subscription_acknowledged(&id, true)));
-        assert_eq!(listener.next().await, Some(results::tools_changed(Some(&id))));
+        assert_eq!(listener.next().await, Some(results::subscription_acknowledged(&id, &List::ALL)));
+        assert_eq!(listener.next().await, Some(results::list_changed(List::Tools, Some(&id))));
+        assert_eq!(listener.next().await, Some(results::list_changed(List::Resources, Some(&id))));
         trigger.begin();
         assert_eq!(listener.next().await, Some(results::subscription_ended(&id)));
         assert_eq!(listener.next().await, None);
@@ -142,23 +170,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_asked_for_is_not_told() {
-        let (change, trigger, _seats, feed) = feed();
-        let mut listener = Listener::modern(&subscription(false), feed);
-        listener.next().await.unwrap();
-        change.send_replace(1);
-        assert_eq!(listener.next().now_or_never(), None);
-        trigger.begin();
-        let id = RawValue::from_string("7".into()).unwrap();
-        assert_eq!(listener.next().await, Some(results::subscription_ended(&id)));
+        for lists in [&[][..], &[List::Resources]] {
+            let (changes, trigger, _seats, feed) = feed();
+            let mut listener = Listener::modern(&subscription(lists), feed);
+            listener.next().await.unwrap();
+            change(&changes, List::Tools);
+            assert_eq!(listener.next().now_or_never(), None);
+            trigger.begin();
+            let id = RawValue::from_string("7".into()).unwrap();
+            assert_eq!(listener.next().await, Some(results::subscription_ended(&id)));
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_event_stream_shows_life_while_nothing_happens() {
-        let (change, trigger, _seats, feed) = feed();
+        let (changes, trigger, _seats, feed) = feed();
         let mut events = Box::pin(Listener::legacy(feed).into_events());
         assert_eq!(events.next().await, Some(PING));
-        change.send_replace(1);
-        assert_eq!(events.next().await, Some(event(results::tools_changed(None))));
+        change(&changes, List::Resources);
+        assert_eq!(events.next().await, Some(event(results::list_changed(List::Resources, None))));
         trigger.begin();
         assert_eq!(events.next().await, None);
     }

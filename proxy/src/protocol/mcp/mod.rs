@@ -14,7 +14,9 @@ mod legacy;
 mod listen;
 mod modern;
 mod params;
+mod prompts;
 mod reporting;
+mod resources;
 mod results;
 pub mod version;
 
@@ -27,12 +29,12 @@ pub use cancel::{Cancellations, Session};
 pub use listen::{Feed, Listener, Subscription};
 pub use params::Params;
 pub use reporting::{Reporting, Said};
-pub use results::{Era, tools_changed};
+pub use results::{Era, list_changed};
 
 use super::jsonrpc::{self, Error, Id};
 use crate::call::Caller;
 use crate::fault::Fault;
-use crate::gate::Gate;
+use crate::gate::{Gate, Listing};
 
 /// One request, with what its transport adds to it.
 #[derive(Clone, Copy, Debug)]
@@ -82,20 +84,41 @@ pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>) -> 
     }
 }
 
-/// Answers a call that was not even tried.
+/// Answers what was not even tried.
 pub fn fail(request: Request<'_>, fault: &Fault) -> Vec<u8> {
     let modern = Params::read(request.params).is_ok_and(|params| modern::claims(&request, &params));
-    results::fault(request.id, if modern { Era::Modern } else { Era::Legacy }, fault)
+    let era = if modern { Era::Modern } else { Era::Legacy };
+    match request.method {
+        "tools/call" => results::fault(request.id, era, fault),
+        _ => jsonrpc::error(Some(request.id), &resources::as_error(fault, era, None)),
+    }
 }
 
-/// `tools/list`, which the eras only write differently.
-fn list_tools(
+/// Whether answering may take as long as a connector does.
+pub fn runs_a_connector(method: &str) -> bool {
+    matches!(method, "tools/call" | "resources/read" | "prompts/get" | "completion/complete")
+}
+
+/// What is answered in one message, and by the eras only written differently.
+async fn serve(
     gate: &Gate,
     caller: &Caller,
-    id: &Id,
+    request: Request<'_>,
     params: &Params<'_>,
     era: Era,
 ) -> Result<Vec<u8>, Error> {
-    params.refuse_cursor()?;
-    Ok(results::tools(id, era, &gate.tools(caller)))
+    let list = |name: &str, part: fn(&Listing) -> &[u8]| {
+        params.refuse_cursor()?;
+        Ok(results::list(request.id, era, name, part(&gate.tools(caller))))
+    };
+    match request.method {
+        "tools/list" => list("tools", |listing| &listing.mcp),
+        "resources/list" => list("resources", |listing| &listing.resources),
+        "resources/templates/list" => list("resourceTemplates", |listing| &listing.resource_templates),
+        "resources/read" => resources::read(gate, caller, request, params, era).await,
+        "prompts/list" => list("prompts", |listing| &listing.prompts),
+        "prompts/get" => prompts::get(gate, caller, request, params, era).await,
+        "completion/complete" => resources::complete(gate, caller, request, params, era).await,
+        _ => Err(Error::method_not_found()),
+    }
 }

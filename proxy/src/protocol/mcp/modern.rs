@@ -31,12 +31,11 @@ pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>, par
     }
     let served = match request.method {
         "tools/call" => call::answer(gate, caller, request, params, Era::Modern).await,
-        "tools/list" => super::list_tools(gate, caller, request.id, params, Era::Modern).map(Answer::ok),
-        "server/discover" => Ok(Answer::ok(results::discover(request.id))),
+        "server/discover" => Ok(Answer::ok(results::discover(request.id, &gate.tools(caller)))),
         "subscriptions/listen" => params
-            .wants_tool_changes()
-            .map(|tool_changes| Answer::Listen(Subscription { id: request.id.to_owned(), tool_changes })),
-        _ => Err(Error::method_not_found()),
+            .wanted_changes()
+            .map(|lists| Answer::Listen(Subscription { id: request.id.to_owned(), lists })),
+        _ => super::serve(gate, caller, request, params, Era::Modern).await.map(Answer::ok),
     };
     served.unwrap_or_else(|error| Answer::error(request.id, status_of(&error), &error))
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::call::{Capabilities, Inputs};
+use crate::gate::List;
 use crate::protocol::hints::MetaHints;
 use crate::protocol::jsonrpc::{self, Error, present};
 
@@ -22,6 +23,12 @@ pub struct Params<'a> {
     arguments: Option<&'a RawValue>,
     #[serde(borrow)]
     cursor: Option<&'a RawValue>,
+    #[serde(borrow, rename = "ref")]
+    pub reference: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub argument: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub context: Option<&'a RawValue>,
     #[serde(borrow)]
     notifications: Option<&'a RawValue>,
     #[serde(borrow, rename = "protocolVersion")]
@@ -56,9 +63,11 @@ pub struct Meta<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Filter {
-    #[serde(default, rename = "toolsListChanged")]
     tools_list_changed: Option<bool>,
+    resources_list_changed: Option<bool>,
+    prompts_list_changed: Option<bool>,
 }
 
 impl<'a> Params<'a> {
@@ -124,18 +133,23 @@ impl<'a> Params<'a> {
         token.map(|token| jsonrpc::is_id(token).then_some(token).ok_or_else(wrong)).transpose()
     }
 
-    /// The list of tools is one page, so every cursor is one that Ferrata never gave.
+    /// Every list is one page, so every cursor is one that Ferrata never gave.
     pub fn refuse_cursor(&self) -> Result<(), Error> {
         let none = self.cursor.is_none();
-        none.then_some(()).ok_or_else(|| Error::invalid_params("The list of tools has no further page"))
+        none.then_some(()).ok_or_else(|| Error::invalid_params("The list has no further page"))
     }
 
-    /// Whether a subscription asks for changes of the tool list.
-    pub fn wants_tool_changes(&self) -> Result<bool, Error> {
+    /// The lists of whose changes a subscription asks to hear.
+    pub fn wanted_changes(&self) -> Result<Vec<List>, Error> {
         let filter = self.notifications.and_then(|raw| serde_json::from_str::<Filter>(raw.get()).ok());
         let filter =
             filter.ok_or_else(|| Error::invalid_params("`notifications` must say what to listen for"))?;
-        Ok(filter.tools_list_changed == Some(true))
+        let wanted = |list: &List| match list {
+            List::Tools => filter.tools_list_changed == Some(true),
+            List::Prompts => filter.prompts_list_changed == Some(true),
+            List::Resources => filter.resources_list_changed == Some(true),
+        };
+        Ok(List::ALL.into_iter().filter(wanted).collect())
     }
 
     pub fn hints(&self) -> MetaHints<'a> {

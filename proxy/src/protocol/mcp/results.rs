@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::version;
 use crate::call::{Answered, Content, Progress, Question, Substitute, ToolResult};
 use crate::fault::Fault;
-use crate::gate::Listing;
+use crate::gate::{List, Listing};
 use crate::protocol::fault_data::{FaultData, SubstituteData};
 use crate::protocol::jsonrpc::{self, Id};
 
@@ -25,10 +25,11 @@ const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 /// for the others this is how late they may be.
 const LIST_TTL_MS: u32 = 60_000;
 
-/// What `server/discover` says changes with a release of Ferrata only.
-const DISCOVER_TTL_MS: u32 = 3_600_000;
+/// How long what was read may be used: nobody hears of a change in it.
+const READ_TTL_MS: u32 = 0;
 
-const CAPABILITIES: &str = r#"{"tools":{"listChanged":true}}"#;
+/// What may be kept depends on who asks.
+const CACHE_SCOPE: &str = "private";
 
 const SERVER_INFO: &str =
     concat!(r#"{"name":"ferrata","title":"Ferrata","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -117,10 +118,12 @@ impl Writer {
         self.finish(Some((SUBSTITUTE_KEY, &data)))
     }
 
-    /// How long the result may be kept, and whether for others too.
-    fn cache(&mut self, ttl_ms: u32, scope: &str) {
-        self.member("ttlMs").extend_from_slice(ttl_ms.to_string().as_bytes());
-        jsonrpc::push_string(self.member("cacheScope"), scope);
+    /// How long the result may be kept, for the one who asked.
+    fn cache(&mut self, ttl_ms: u32) {
+        if self.era == Era::Modern {
+            self.member("ttlMs").extend_from_slice(ttl_ms.to_string().as_bytes());
+            jsonrpc::push_string(self.member("cacheScope"), CACHE_SCOPE);
+        }
     }
 
     /// Writes `_meta`, of which a modern result always has one, and closes everything.
@@ -182,7 +185,7 @@ fn content(
 }
 
 /// Only the modern era has these.
-fn question(id: &Id, Question { requests, state, .. }: &Question) -> Vec<u8> {
+pub fn question(id: &Id, Question { requests, state, .. }: &Question) -> Vec<u8> {
     let state_bytes = state.as_ref().map_or(0, String::len);
     let mut writer = Writer::of_type(id, "input_required", requests.get().len() + state_bytes);
     if requests.get() != "{}" {
@@ -203,29 +206,57 @@ pub fn fault(id: &Id, era: Era, fault: &Fault) -> Vec<u8> {
     writer.finish(Some((FAULT_KEY, &data)))
 }
 
-pub fn tools(id: &Id, era: Era, listing: &Listing) -> Vec<u8> {
-    let mut writer = Writer::new(id, era, listing.mcp.len());
-    writer.raw("tools", &listing.mcp);
-    if era == Era::Modern {
-        // What is seen depends on who asks.
-        writer.cache(LIST_TTL_MS, "private");
-    }
+/// A whole list, under the name that its members have in MCP.
+pub fn list(id: &Id, era: Era, name: &str, list: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new(id, era, list.len());
+    writer.raw(name, list);
+    writer.cache(LIST_TTL_MS);
     writer.finish(None)
 }
 
-pub fn discover(id: &Id) -> Vec<u8> {
+/// What was read; `contents` is a JSON array.
+pub fn contents(id: &Id, era: Era, contents: &RawValue) -> Vec<u8> {
+    let mut writer = Writer::new(id, era, contents.get().len());
+    writer.raw("contents", contents.get().as_bytes());
+    writer.cache(READ_TTL_MS);
+    writer.finish(None)
+}
+
+/// A prompt, filled in; `messages` is a JSON array.
+pub fn messages(id: &Id, era: Era, messages: &RawValue) -> Vec<u8> {
+    let mut writer = Writer::new(id, era, messages.get().len());
+    writer.raw("messages", messages.get().as_bytes());
+    writer.finish(None)
+}
+
+/// Values for an argument; `completion` is a JSON object.
+pub fn completion(id: &Id, era: Era, completion: &RawValue) -> Vec<u8> {
+    let mut writer = Writer::new(id, era, completion.get().len());
+    writer.raw("completion", completion.get().as_bytes());
+    writer.finish(None)
+}
+
+/// What there is for whoever sees that list.
+fn capabilities(listing: &Listing) -> String {
+    let resources = if listing.has_resources() { r#","resources":{"listChanged":true}"# } else { "" };
+    let prompts = if listing.has_prompts() { r#","prompts":{"listChanged":true}"# } else { "" };
+    let completions = if listing.completes { r#","completions":{}"# } else { "" };
+    format!(r#"{{"tools":{{"listChanged":true}}{resources}{prompts}{completions}}}"#)
+}
+
+pub fn discover(id: &Id, listing: &Listing) -> Vec<u8> {
     let mut writer = Writer::new(id, Era::Modern, 512);
     jsonrpc::push_json(writer.member("supportedVersions"), &[version::MODERN]);
-    writer.raw("capabilities", CAPABILITIES.as_bytes());
+    writer.raw("capabilities", capabilities(listing).as_bytes());
     jsonrpc::push_string(writer.member("instructions"), INSTRUCTIONS);
-    writer.cache(DISCOVER_TTL_MS, "public");
+    writer.cache(LIST_TTL_MS);
     writer.finish(None)
 }
 
-pub fn initialize(id: &Id, version: &str) -> Vec<u8> {
+pub fn initialize(id: &Id, version: &str, listing: &Listing) -> Vec<u8> {
     let mut writer = Writer::new(id, Era::Legacy, 512);
     jsonrpc::push_string(writer.member("protocolVersion"), version);
-    writer.raw("capabilities", CAPABILITIES.as_bytes());
+    writer.raw("capabilities", capabilities(listing).as_bytes());
     writer.raw("serverInfo", SERVER_INFO.as_bytes());
     jsonrpc::push_string(writer.member("instructions"), INSTRUCTIONS);
     writer.finish(None)
@@ -242,14 +273,16 @@ pub fn subscription_ended(id: &Id) -> Vec<u8> {
 }
 
 /// The first message of a subscription: what it will deliver.
-pub fn subscription_acknowledged(id: &Id, tool_changes: bool) -> Vec<u8> {
-    let honoured = if tool_changes { r#"{"toolsListChanged":true}"# } else { "{}" };
-    notification("subscriptions/acknowledged", &format!(r#""notifications":{honoured},{}"#, subscription(id)))
+pub fn subscription_acknowledged(id: &Id, lists: &[List]) -> Vec<u8> {
+    let honoured: Vec<_> = lists.iter().map(|list| format!(r#""{}ListChanged":true"#, list.name())).collect();
+    let honoured = format!(r#""notifications":{{{}}},{}"#, honoured.join(","), subscription(id));
+    notification("subscriptions/acknowledged", &honoured)
 }
 
-/// Says that the list of tools is another now: on a subscription, or unasked to a legacy client.
-pub fn tools_changed(subscription_id: Option<&Id>) -> Vec<u8> {
-    notification("tools/list_changed", &subscription_id.map(subscription).unwrap_or_default())
+/// Says that a list is another now: on a subscription, or unasked to a legacy client.
+pub fn list_changed(list: List, subscription_id: Option<&Id>) -> Vec<u8> {
+    let params = subscription_id.map(subscription).unwrap_or_default();
+    notification(&format!("{}/list_changed", list.name()), &params)
 }
 
 fn subscription(id: &Id) -> String {
@@ -397,27 +430,52 @@ mod tests {
 
     #[test]
     fn lists_and_discovery_say_how_long_they_hold() {
-        let listing = Listing { names: Vec::new(), mcp: r#"[{"name":"a_b"}]"#.into() };
-        let legacy = read(&tools(&id("1"), Era::Legacy, &listing));
+        let tools = br#"[{"name":"a_b"}]"#;
+        let legacy = read(&list(&id("1"), Era::Legacy, "tools", tools));
         assert_eq!(legacy["result"], json!({"tools": [{"name": "a_b"}]}));
-        let modern = read(&tools(&id("1"), Era::Modern, &listing))["result"].take();
-        assert_eq!((&modern["cacheScope"], modern["ttlMs"].is_u64()), (&json!("private"), true));
-        let found = read(&discover(&id("1")))["result"].take();
-        assert_eq!(found["supportedVersions"], json!([version::MODERN]));
-        assert_eq!((&found["cacheScope"], found["ttlMs"].is_u64()), (&json!("public"), true));
+        let modern = |bytes: &[u8]| read(bytes)["result"].take();
+        let read_once = contents(&id("1"), Era::Modern, &id("[]"));
+        assert_eq!(modern(&read_once)["ttlMs"], 0);
+        let listed = list(&id("1"), Era::Modern, "tools", tools);
+        for result in [modern(&listed), modern(&read_once), modern(&discover(&id("1"), &Listing::default()))]
+        {
+            assert_eq!((&result["cacheScope"], result["ttlMs"].is_u64()), (&json!("private"), true));
+        }
+    }
+
+    #[test]
+    fn only_what_there_is_is_announced() {
+        let offered = |[resources, resource_templates, prompts]: [&'static str; 3], completes| {
+            let (resources, resource_templates) = (resources.into(), resource_templates.into());
+            let prompts = prompts.into();
+            let listing = Listing { resources, resource_templates, prompts, completes, ..Listing::default() };
+            let found = read(&discover(&id("1"), &listing))["result"].take();
+            assert_eq!(found["supportedVersions"], json!([version::MODERN]));
+            let initialized = read(&initialize(&id("1"), "2025-11-25", &listing))["result"].take();
+            assert_eq!(found["capabilities"], initialized["capabilities"]);
+            found["capabilities"].clone()
+        };
+        let list = json!({"listChanged": true});
+        assert_eq!(offered(["[]", "[]", "[]"], false), json!({"tools": list}));
+        assert_eq!(offered(["[{}]", "[]", "[]"], false), json!({"tools": list, "resources": list}));
+        assert_eq!(offered(["[]", "[]", "[{}]"], false), json!({"tools": list, "prompts": list}));
+        let all = json!({"tools": list, "resources": list, "prompts": list, "completions": {}});
+        assert_eq!(offered(["[]", "[{}]", "[{}]"], true), all);
     }
 
     #[test]
     fn every_message_of_a_subscription_names_it() {
         let id = id("\"listen-1\"");
-        let acknowledged = read(&subscription_acknowledged(&id, true));
-        assert_eq!(acknowledged["params"]["notifications"], json!({"toolsListChanged": true}));
+        let acknowledged = read(&subscription_acknowledged(&id, &List::ALL));
+        let all = json!({"toolsListChanged": true, "resourcesListChanged": true, "promptsListChanged": true});
+        assert_eq!(acknowledged["params"]["notifications"], all);
         let ended = read(&subscription_ended(&id));
-        let metas =
-            [&acknowledged["params"], &read(&tools_changed(Some(&id)))["params"].clone(), &ended["result"]];
+        let changed = read(&list_changed(List::Tools, Some(&id)));
+        assert_eq!(changed["method"], "notifications/tools/list_changed");
+        let metas = [&acknowledged["params"], &changed["params"], &ended["result"]];
         for meta in metas.map(|holder| &holder["_meta"][SUBSCRIPTION_KEY]) {
             assert_eq!(meta, "listen-1");
         }
-        assert_eq!(read(&tools_changed(None))["params"], json!({}));
+        assert_eq!(read(&list_changed(List::Resources, None))["params"], json!({}));
     }
 }

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 use super::lines::{Line, Lines};
 use crate::call::Caller;
 use crate::fault::{Fault, FaultKind};
-use crate::gate::Gate;
+use crate::gate::{Changes, Gate};
 use crate::protocol::jsonrpc::{self, Error, Id, Message};
 use crate::protocol::mcp::{
     self, Answer, Feed, Listener, Params, Reporting, Request, Said, Subscription, batch, version,
@@ -35,7 +35,9 @@ pub struct Session {
     running: HashMap<String, AbortHandle>,
     /// The revision that an `initialize` agreed on: this agent is legacy and hears of changes without asking.
     agreed: Option<&'static str>,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<Changes>,
+    /// Up to where this agent has heard.
+    heard: Changes,
     seats: Arc<Semaphore>,
     ending: DrainTrigger,
     ended: Drain,
@@ -46,7 +48,7 @@ impl Session {
     pub fn new(gate: Arc<Gate>, caller: Caller, out: mpsc::Sender<Vec<u8>>, patience: Duration) -> Self {
         let (ending, ended) = drain();
         let mut changes = gate.changes();
-        changes.mark_unchanged();
+        let heard = *changes.borrow_and_update();
         Self {
             gate,
             caller,
@@ -56,6 +58,7 @@ impl Session {
             running: HashMap::new(),
             agreed: None,
             changes,
+            heard,
             seats: Arc::new(Semaphore::new(MAX_RUNNING)),
             ending,
             ended,
@@ -76,9 +79,7 @@ impl Session {
                 // Nobody is left to answer; dropping the tasks gives their calls up.
                 () = out.closed() => return Ok(()),
                 Some(done) = self.tasks.join_next_with_id() => self.note_end(done).await,
-                Ok(()) = self.changes.changed(), if self.agreed.is_some() => {
-                    self.send(mcp::tools_changed(None)).await;
-                }
+                Ok(()) = self.changes.changed(), if self.agreed.is_some() => self.tell_changes().await,
                 line = lines.next() => match line {
                     Ok(Some(Line::Whole(text))) => self.handle(text).await,
                     Ok(Some(Line::TooLong)) => self.refuse(None, &Error::invalid_request("The line is too long")).await,
@@ -91,6 +92,13 @@ impl Session {
         end
     }
 
+    async fn tell_changes(&mut self) {
+        let now = *self.changes.borrow_and_update();
+        for list in now.since(std::mem::replace(&mut self.heard, now)) {
+            self.send(mcp::list_changed(list, None)).await;
+        }
+    }
+
     async fn handle(&mut self, text: Vec<u8>) {
         if text.trim_ascii().is_empty() {
             return;
@@ -101,9 +109,9 @@ impl Session {
         match jsonrpc::parse(&text) {
             Ok(Message::Request { id, method, params }) => {
                 let request = Request { id, method: &method, params, headers: None, session: None };
-                match request.method {
-                    "tools/call" => self.start_call(request, &text).await,
-                    _ => self.answer(request).await,
+                match mcp::runs_a_connector(request.method) {
+                    true => self.start_call(request, &text).await,
+                    false => self.answer(request).await,
                 }
             }
             Ok(Message::Notification { method, params }) if method == "notifications/cancelled" => {

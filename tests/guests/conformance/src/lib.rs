@@ -1,8 +1,10 @@
-//! The tools that the official MCP conformance suite calls, as far as a connector can have them. Their names are the suite's, once
+//! The tools, resources and prompts that the official MCP conformance suite asks for, as far as a connector can have them. Their names are the suite's, once
 //! the connector's name is before them: it is configured as `test` and, for a tool that the suite calls otherwise, as `json`.
 
 mod asking;
 mod content;
+mod prompts;
+mod resources;
 
 use std::borrow::Cow;
 
@@ -112,4 +114,4 @@ fn connector() -> Connector<NoSettings> {
         .tool(tool("streaming_elicitation", &READ, asking::name))
 }
 
-ferrata_sdk::export!(connector);
+ferrata_sdk::export!(connector, resources: resources::resources, prompts: prompts::prompts);

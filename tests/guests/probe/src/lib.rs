@@ -7,6 +7,7 @@
 
 mod answers;
 mod misdeeds;
+mod offers;
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,15 @@ use bindings::ferrata::connector::types::{Effect, Fault, FaultKind};
 
 mod bindings {
     #![allow(unsafe_code, reason = "generated")]
-    wit_bindgen::generate!({ path: "../../../wit", world: "connector" });
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "package ferrata:probe; world probe {
+            include ferrata:connector/connector-with-resources@0.1.0;
+            include ferrata:connector/connector-with-prompts@0.1.0;
+        }",
+        world: "ferrata:probe/probe",
+        generate_all,
+    });
     use super::Probe;
     export!(Probe);
 }
@@ -29,7 +38,11 @@ impl Manifest for Probe {
             "name": "probe",
             "version": "0.1.0",
             "description": "Misbehaves on request",
-            "settings": { "type": "object", "additionalProperties": false },
+            "settings": {
+                "type": "object",
+                "properties": { "list": { "type": "string" } },
+                "additionalProperties": false,
+            },
             "upstreams": [{ "name": "api", "kind": "http" }, { "name": "other", "kind": "http" }],
             "credentials": [{ "name": "bot", "fields": [{ "name": "token" }], "upstreams": ["api"] }],
             "operations": [

@@ -86,7 +86,7 @@ fn edition(_: &str) -> Answer {
     text(&String::from_utf8_lossy(std::hint::black_box(&EDITION)))
 }
 
-fn spin(_: &str) -> Answer {
+pub fn spin(_: &str) -> Answer {
     let mut n = 0_u64;
     loop {
         n = std::hint::black_box(n.wrapping_add(1));
@@ -193,7 +193,7 @@ fn undeclared(_: &str) -> Answer {
     send(&get("api", "read", "/admin", Vec::new()))
 }
 
-fn stronger(_: &str) -> Answer {
+pub fn stronger(_: &str) -> Answer {
     let mut request = get("api", "write", "/write", Vec::new());
     request.method = "POST".to_owned();
     request.effect = Effect::Write;
