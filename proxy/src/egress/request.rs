@@ -12,10 +12,10 @@ use http_body_util::Full;
 
 use super::Refusal;
 use super::operation::Effect;
-use super::part::{Atom, MAX_PARTS, Part};
+use super::part::{Atom, Encoding, MAX_PARTS, Part};
 use super::path::GuestPath;
 use super::scope::{Purpose, Scope};
-use super::scrub::Scrubber;
+use super::scrub::{MIN_SCRUBBED_BYTES, Scrubber};
 use crate::config::{BaseUrl, Position};
 use crate::credential::{Credential, Credentials, Material, SecretValue};
 use crate::fault::Fault;
@@ -202,7 +202,7 @@ impl Judged {
         Ok(values)
     }
 
-    /// The parts, encoded. One that holds a secret is a secret itself: an upstream may echo it.
+    /// The parts, encoded. What they hide an upstream may echo.
     fn written<'a>(
         &self,
         parts: &[Part],
@@ -219,13 +219,29 @@ impl Judged {
                 let why = format!("more than {MAX_SECRETS_BYTES} bytes of secrets");
                 return Err(Refusal::new("secret", why).into_fault(&self.connector));
             }
-            if let Some(secret) = part.secrets().next() {
-                lookup(secret).map(|value| scrubber.add(value))?;
-                scrubber.add_text(out[from..].to_vec());
-            }
+            hide(part, &out[from..], lookup, scrubber)?;
         }
         Ok(out)
     }
+}
+
+/// Looks for a part's secrets from now on, and for all of it unless it shows them as they are: what stands beside a secret may be seen.
+fn hide<'a>(
+    part: &Part,
+    written: &[u8],
+    lookup: &impl Fn(&str) -> Result<&'a SecretValue, Fault>,
+    scrubber: &mut Scrubber,
+) -> Result<(), Fault> {
+    let mut shows_them = part.encoding == Encoding::Raw;
+    for secret in part.secrets() {
+        let secret = lookup(secret)?;
+        shows_them &= secret.expose().len() >= MIN_SCRUBBED_BYTES;
+        scrubber.add(secret);
+    }
+    if !shows_them && part.secrets().next().is_some() {
+        scrubber.add_text(written.to_vec());
+    }
+    Ok(())
 }
 
 fn header((name, parts): (String, Vec<Part>)) -> Result<(HeaderName, Vec<Part>), Refusal> {
