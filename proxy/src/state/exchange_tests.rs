@@ -109,11 +109,21 @@ async fn the_same_number_is_done_once() {
     a.exchange().await;
     open(&server).await;
     a.reason();
+    a.exchange().await;
+    let charge = a.limits.try_acquire(&ASKED, a.now).unwrap();
+    a.limits.answered(charge, a.now);
+    a.reason();
     let mut talk = a.shared.talk("acme").await;
     talk.begin(a.limits.exchange(a.now));
     let first = a.shared.ask(&mut talk).await.unwrap().answers;
     assert_eq!(a.shared.ask(&mut talk).await.unwrap().answers, first);
-    assert_eq!((first[0].granted, first[0].used), (1, 1));
+    let (granted, arrived) = (first[0].granted, 1);
+    assert!(granted > 0);
+    drop(talk);
+    let mut b = Sidecar::new(&server, &["100/h"]);
+    b.reason();
+    b.exchange().await;
+    assert_eq!(b.usage().used, arrived + granted + 1, "nothing was counted twice");
 }
 
 #[tokio::test]
@@ -137,6 +147,20 @@ async fn a_store_that_was_wiped_knows_nothing_and_says_so() {
         sidecar.exchange().await;
         assert_eq!((sidecar.reason(), sidecar.usage().used), (Some(Reason::Window), 100));
     }
+}
+
+#[tokio::test]
+async fn who_knows_of_a_wipe_tells_it_to_all_walls() {
+    let Some(server) = RedisServer::start() else { return };
+    let mut a = Sidecar::new(&server, &["100/h"]);
+    a.exchange().await;
+    command(&server, "FLUSHALL").await;
+    a.exchange().await;
+    open(&server).await;
+    let mut b = Sidecar::new(&server, &["50/min"]);
+    b.reason();
+    b.exchange().await;
+    assert_eq!((b.reason(), b.usage().used), (Some(Reason::Window), 50));
 }
 
 #[tokio::test]
