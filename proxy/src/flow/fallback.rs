@@ -65,13 +65,21 @@ pub async fn ask(route: &Route, call: Admitted) -> Option<(ToolResult, Source)> 
     Some((answer.ok()?, Source::Tool(Arc::clone(&route.name))))
 }
 
+/// Whether something can stand in for a tool at all; the error is a sentence's end.
+pub fn check_read(tool: &ToolSpec) -> Result<(), String> {
+    match tool.effect {
+        Effect::Read => Ok(()),
+        _ => Err("only a read has a fallback, and only a read can be one".to_owned()),
+    }
+}
+
 /// Whether `other` can stand in for `tool`; the error is a sentence's end.
 pub fn check(tool: &ToolSpec, other: &ToolSpec) -> Result<(), String> {
-    if tool.effect != Effect::Read || other.effect != Effect::Read {
-        return Err("only a read has a fallback, and only a read can be one".to_owned());
+    check_read(tool)?;
+    check_read(other)?;
+    match (tool.output_schema(), other.output_schema()) {
+        (Some(schema), Some(others)) if schema == others => Ok(()),
+        (Some(_), Some(_)) => Err("its results have another schema".to_owned()),
+        _ => Err("one of them promises nothing about its results".to_owned()),
     }
-    if tool.output_schema() != other.output_schema() {
-        return Err("its results have another schema".to_owned());
-    }
-    Ok(())
 }

@@ -20,7 +20,7 @@ pub fn resolve(
     for word in words.into_iter().flatten() {
         let step = match word {
             Fallback::Stale(stale) => {
-                fallback::check(spec, spec).map(|()| Some(Step::Stale { within: stale.stale.0 }))
+                fallback::check_read(spec).map(|()| Some(Step::Stale { within: stale.stale.0 }))
             }
             Fallback::Tool(other) => match routes.get(other.tool.as_str()) {
                 Some(found) => fallback::check(spec, found.spec()).map(|()| Some(Step::Tool(found.clone()))),
