@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
 use ferrata_tests::{artifacts, connectors, wait};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::deeds::Deed;
 use crate::done;
@@ -19,6 +21,9 @@ const AGENTS: usize = 32;
 /// Good editions that are swapped in; between each two, one that must be refused. `FERRATA_SWAPS` asks for another number.
 const SWAPS: u64 = 60;
 
+/// Calls before the first swap, to compare with.
+const QUIET_CALLS: u64 = 10_000;
+
 /// What the probe says of itself, and what the other edition says.
 const MARKER: &[u8] = b"edition-A";
 
@@ -28,13 +33,29 @@ const GROWTH: u64 = 10;
 const GROWTH_LONG: u64 = 2;
 const LONG: u64 = 1000;
 
-/// The component, and another edition of it.
-fn editions() -> [Vec<u8>; 2] {
-    let original = std::fs::read(artifacts::probe().unwrap()).unwrap();
-    let mut other = original.clone();
-    let at = other.windows(MARKER.len()).position(|window| window == MARKER).expect("the probe's marker");
-    other[at + MARKER.len() - 1] = b'B';
-    [original, other]
+/// An upstream that the probe's manifest asks for, and one that the operator has not configured.
+const UPSTREAM: &[u8] = b"other";
+const DEMANDED: &[u8] = b"extra";
+
+/// What is put in place of the component.
+struct Editions {
+    /// The component, and another edition of it.
+    good: [Vec<u8>; 2],
+    /// What must be refused, and words of the refusal.
+    bad: [(Vec<u8>, &'static str); 2],
+}
+
+impl Editions {
+    fn new() -> Self {
+        let original = std::fs::read(artifacts::probe().unwrap()).unwrap();
+        let (mut other, mut demanding) = (original.clone(), original.clone());
+        let at = other.windows(MARKER.len()).position(|window| window == MARKER).expect("the probe's marker");
+        other[at + MARKER.len() - 1] = b'B';
+        let asks: Vec<_> = (0..demanding.len()).filter(|at| demanding[*at..].starts_with(UPSTREAM)).collect();
+        asks.into_iter().for_each(|at| demanding[at..at + UPSTREAM.len()].copy_from_slice(DEMANDED));
+        let broken = (b"no component".to_vec(), "not a WebAssembly component");
+        Self { good: [original, other], bad: [broken, (demanding, "`extra`")] }
+    }
 }
 
 /// Puts a file in place as a careful operator does.
@@ -54,23 +75,40 @@ struct Progress {
     announced: AtomicU64,
     begun: AtomicU64,
     over: AtomicBool,
+    calls: AtomicU64,
 }
 
-/// Calls without rest; returns how often.
-async fn agent(mcp: ferrata_tests::mcp::Mcp, progress: Arc<Progress>) -> u64 {
-    let mut calls = 0;
+/// How long calls took before the first swap, and from there on.
+#[derive(Default)]
+struct Took {
+    quiet: Vec<Duration>,
+    swapping: Vec<Duration>,
+}
+
+/// Calls without rest.
+async fn agent(mcp: ferrata_tests::mcp::Mcp, progress: Arc<Progress>) -> Took {
+    let mut took = Took::default();
     while !progress.over.load(Ordering::SeqCst) {
         let earliest = progress.announced.load(Ordering::SeqCst);
+        let began = Instant::now();
         let answer = done(mcp.call(&Deed::Edition.tool(), json!({})).await.unwrap());
+        let elapsed = began.elapsed();
         let latest = progress.begun.load(Ordering::SeqCst);
         let said = answer["text"].as_str().unwrap();
         // Even swaps are A, odd ones B.
         let possible =
             (earliest..=latest).any(|swap| said == ["edition-A", "edition-B"][(swap % 2) as usize]);
         assert!(possible, "{said} between swap {earliest} and {latest}");
-        calls += 1;
+        if latest == 0 { &mut took.quiet } else { &mut took.swapping }.push(elapsed);
+        progress.calls.fetch_add(1, Ordering::Relaxed);
     }
-    calls
+    took
+}
+
+/// The value below which 99 of 100 lie.
+fn p99(mut values: Vec<Duration>) -> Duration {
+    values.sort_unstable();
+    values.get(values.len() * 99 / 100).copied().unwrap_or_default()
 }
 
 fn resident_kib(pid: u32) -> u64 {
@@ -82,10 +120,10 @@ fn resident_kib(pid: u32) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_the_old() {
     let swaps = std::env::var("FERRATA_SWAPS").map_or(SWAPS, |n| n.parse().expect("a number"));
-    let editions = editions();
+    let editions = Editions::new();
     let upstream = Upstream::start().await.unwrap();
     let setup = Setup::new().unwrap();
-    put(setup.folder(), &editions[0]);
+    put(setup.folder(), &editions.good[0]);
     let mut probe = connectors::probe(&setup, &upstream).unwrap();
     probe["component"] = json!("./probe.wasm");
     let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
@@ -94,17 +132,23 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
     let progress = Arc::new(Progress::default());
     let agents: Vec<_> =
         (0..AGENTS).map(|_| tokio::spawn(agent(ferrata.mcp(), Arc::clone(&progress)))).collect();
+    wait::until("calls without swaps", async || {
+        (progress.calls.load(Ordering::Relaxed) >= QUIET_CALLS).then_some(())
+    })
+    .await
+    .unwrap();
     let mut early = None;
     for swap in 1..=swaps {
-        put(&folder, b"no component");
-        wait::until("a broken component to be refused", async || {
-            status(&ferrata).await["newer_refused"].is_string().then_some(())
+        let (bad, words) = &editions.bad[(swap % 2) as usize];
+        put(&folder, bad);
+        wait::until("a bad component to be refused", async || {
+            status(&ferrata).await["newer_refused"].as_str()?.contains(words).then_some(())
         })
         .await
         .unwrap();
         let before = status(&ferrata).await["generation"].as_u64().unwrap();
         progress.begun.store(swap, Ordering::SeqCst);
-        put(&folder, &editions[(swap % 2) as usize]);
+        put(&folder, &editions.good[(swap % 2) as usize]);
         wait::until("the other edition to be in force", async || {
             (status(&ferrata).await["generation"].as_u64()? > before).then_some(())
         })
@@ -117,13 +161,20 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
     }
     let late = resident_kib(ferrata.pid());
     progress.over.store(true, Ordering::SeqCst);
-    let mut calls = 0;
+    let mut took = Took::default();
     for agent in agents {
-        calls += agent.await.unwrap();
+        let Took { quiet, swapping } = agent.await.unwrap();
+        took.quiet.extend(quiet);
+        took.swapping.extend(swapping);
     }
-    let early = early.unwrap();
-    eprintln!("{swaps} swaps, {calls} calls, {early} KiB resident after a tenth and {late} KiB at the end");
-    assert!(calls >= AGENTS as u64);
+    let (early, calls) = (early.unwrap(), took.quiet.len() + took.swapping.len());
+    eprintln!(
+        "{swaps} swaps, {calls} calls, {early} KiB resident after a tenth and {late} KiB at the end; 99 of 100 calls took less than {:?} \
+         without swaps and {:?} with them",
+        p99(took.quiet),
+        p99(took.swapping)
+    );
+    assert!(calls as u64 >= QUIET_CALLS);
     let growth = if swaps >= LONG { GROWTH_LONG } else { GROWTH };
     assert!(late <= early + early * growth / 100, "{early} KiB became {late} KiB");
 }
