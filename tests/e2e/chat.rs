@@ -32,6 +32,19 @@ async fn a_message_arrives_and_its_id_stays_a_string() {
 }
 
 #[tokio::test]
+async fn arguments_that_do_not_fit_are_named_by_their_path_and_sent_nowhere() {
+    let (slack, ferrata) = chat().await;
+    let message = json!({ "channel": 5, "text": "hello" });
+    let unfit = fault(ferrata.mcp().call("chat_post_message", message).await.unwrap(), "invalid_arguments");
+    assert_eq!(
+        (&unfit.data["path"], &unfit.data["outcome"]),
+        (&json!("/channel"), &json!("not_sent")),
+        "{unfit:?}"
+    );
+    assert_eq!(slack.system().posted().len(), 0);
+}
+
+#[tokio::test]
 async fn an_archived_channel_is_gone_and_not_an_error_of_the_agent() {
     let (_slack, ferrata) = chat().await;
     let message = json!({ "channel": "#office-graz", "text": "hello" });

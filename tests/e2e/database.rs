@@ -8,28 +8,31 @@ use ferrata_tests::setup::Setup;
 use ferrata_tests::{company, wait};
 use serde_json::{Value, json};
 
-use crate::{done, fault};
+use crate::{done, fault, idle};
 
 /// Enough that a scan of all orders costs more than the limit.
 const MANY_ORDERS: u32 = 250_000;
 const FEW_ORDERS: u32 = 1_000;
 
-struct Database {
+pub struct Database {
     server: Server,
-    ferrata: Ferrata,
+    pub ferrata: Ferrata,
 }
 
 impl Database {
     async fn start(orders: u32) -> Option<Self> {
+        Self::start_in(Setup::new().unwrap(), orders).await
+    }
+
+    pub async fn start_in(setup: Setup, orders: u32) -> Option<Self> {
         let server = server_or_skip(&Options::default())?;
         company::create_sized(&server, 500, orders).unwrap();
-        let setup = Setup::new().unwrap();
         let connector = connectors::postgres(&setup, &server).unwrap();
         let ferrata = Ferrata::start(setup.connector("db", connector)).await.unwrap();
         Some(Self { server, ferrata })
     }
 
-    async fn query(&self, sql: &str, params: Value) -> Outcome {
+    pub async fn query(&self, sql: &str, params: Value) -> Outcome {
         self.ferrata.mcp().call("db_query", json!({ "sql": sql, "params": params })).await.unwrap()
     }
 }
@@ -84,6 +87,26 @@ async fn a_database_that_was_away_is_back_without_a_restart_of_ours() {
     wait::until("the database to answer", async || matches!(count().await, Outcome::Done(_)).then_some(()))
         .await
         .unwrap();
+}
+
+/// How many others run the query that sleeps.
+const SLEEPERS: &str = "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and query like '%pg_sleep(60)%'";
+
+#[tokio::test]
+async fn a_database_that_dies_in_mid_query_gives_no_answer() {
+    let Some(db) = Database::start(FEW_ORDERS).await else { return };
+    let mcp = db.ferrata.mcp();
+    let asleep = json!({ "sql": "select pg_sleep(60)::text as slept", "params": [] });
+    let query = tokio::spawn(async move { mcp.call("db_query", asleep).await.unwrap() });
+    let sleeps = async || (db.server.execute(SLEEPERS).unwrap().trim() == "1").then_some(());
+    wait::until("the query to run", sleeps).await.unwrap();
+    db.server.crash().unwrap();
+    let cut = fault(query.await.unwrap(), "unavailable");
+    assert_eq!(cut.data["outcome"], "unknown", "{cut:?}");
+    db.server.restart().unwrap();
+    let answers = async || matches!(db.query("select 1", json!([])).await, Outcome::Done(_)).then_some(());
+    wait::until("the database to answer", answers).await.unwrap();
+    idle(&db.ferrata).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Systems that break the rules of HTTP: each call ends as a typed fault, and the next one works.
 
-use ferrata_tests::connectors;
+use ferrata_tests::connectors::{self, GUEST_TOKEN};
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::Outcome;
 use ferrata_tests::rude::{Manner, Rude};
@@ -127,6 +127,19 @@ async fn a_drip_ends_with_the_deadline() {
     scene.rude.is_left_by(1).await.unwrap();
     assert_eq!(done(scene.read().await), json!({ "text": "fine" }));
     idle(&scene.ferrata).await;
+}
+
+#[tokio::test]
+async fn a_secret_is_found_however_an_answer_is_cut() {
+    let scene = Scene::start().await;
+    let echo = format!("you are Bearer {GUEST_TOKEN}, it seems");
+    for size in [1, 7, echo.len()] {
+        let chunks = echo.as_bytes().chunks(size).map(|chunk| String::from_utf8_lossy(chunk).into_owned());
+        let chunks: String = chunks.map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+        let cut = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+        let told = done(scene.meets(Manner::Say(cut.into_bytes())).await);
+        assert_eq!(told, json!({ "text": "you are Bearer [redacted], it seems" }), "{size}");
+    }
 }
 
 #[tokio::test]

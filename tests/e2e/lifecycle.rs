@@ -49,7 +49,10 @@ async fn a_connector_that_cannot_be_loaded_stops_no_other_and_says_why() {
     };
     let mut greedy = good.clone();
     greedy["upstreams"] = json!({ "api": { "url": upstream.url() } });
+    let mut locked = good.clone();
+    locked["credentials"]["bot"]["token"] = json!("./secrets/absent");
     let setup = setup
+        .connector("locked", locked)
         .connector("broken", with_component("broken.wasm"))
         .connector("future", with_component("future.wasm"))
         .connector("missing", with_component("missing.wasm"))
@@ -57,11 +60,13 @@ async fn a_connector_that_cannot_be_loaded_stops_no_other_and_says_why() {
         .connector("good", good);
     let ferrata = Ferrata::start(setup).await.unwrap();
     done(ferrata.mcp().call("good_read", json!({})).await.unwrap());
+    let locked = ferrata.mcp().call("locked_read", json!({})).await.unwrap();
+    assert!(["unavailable", "credential_dead"].contains(&locked.kind()), "{locked:?}");
 
     let status = ferrata.control().get("/status").await.unwrap();
     assert_eq!(status.status, StatusCode::OK, "{}", status.text());
     let said = status.text();
-    for words in ["0.9.0", "0.1.0", "missing.wasm", "other"] {
+    for words in ["0.9.0", "0.1.0", "missing.wasm", "other", "secrets/absent"] {
         assert!(said.contains(words), "{words} is not in /status: {said}");
     }
 }

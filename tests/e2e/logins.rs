@@ -10,10 +10,13 @@ use serde_json::json;
 
 use crate::{done, fault};
 
-const CLIENT_SECRET: &str = "client-s3cr3t-of-the-login";
+pub const CLIENT_SECRET: &str = "client-s3cr3t-of-the-login";
 
 async fn start(upstream: &Upstream) -> Ferrata {
-    let setup = Setup::new().unwrap();
+    start_in(Setup::new().unwrap(), upstream).await
+}
+
+pub async fn start_in(setup: Setup, upstream: &Upstream) -> Ferrata {
     let connector = json!({
         "component": artifacts::guest("ferrata-login").unwrap(),
         "upstreams": { "api": { "url": upstream.url() } },
@@ -30,7 +33,7 @@ fn answer(status: StatusCode, body: &serde_json::Value) -> Reply {
     Reply::Answer(status, vec![("content-type", "application/json")], body.to_string())
 }
 
-fn token(token: &str) -> Reply {
+pub fn token(token: &str) -> Reply {
     answer(StatusCode::OK, &json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }))
 }
 

@@ -5,13 +5,19 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
+use ferrata_tests::company;
 use ferrata_tests::connectors::{self, GUEST_TOKEN};
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
+use http::StatusCode;
 use serde_json::json;
 
-use crate::done;
+use crate::database::Database;
+use crate::{done, logins};
+
+/// What the login wins. No part of it is anywhere else.
+const ACCESS_TOKEN: &str = "4cc355-t0k3n-that-no-guest-sees";
 
 /// Addresses that the engine reserves behind each guest's memory: nothing else in the process reserves as much at once.
 const RESERVED_BEHIND_A_MEMORY: u64 = 2 << 30;
@@ -97,9 +103,64 @@ async fn no_secret_is_in_a_guests_memory_during_or_after_a_call() {
     // That this search finds anything is shown by what the guest does know: the secret's name, and the scrubbed reflection.
     assert!(holds(&during, b"bot.token"), "the search finds nothing in {} bytes", during.len());
     assert!(holds(&after, b"Bearer [redacted]"), "the search finds nothing in {} bytes", after.len());
-    for spelling in spellings(GUEST_TOKEN) {
-        let text = String::from_utf8_lossy(&spelling).into_owned();
-        assert!(!holds(&during, &spelling), "{text} is in a guest's memory during the call");
-        assert!(!holds(&after, &spelling), "{text} is in a guest's memory after the call");
+    holds_none_of(GUEST_TOKEN, &during);
+    holds_none_of(GUEST_TOKEN, &after);
+
+    // A guest that was given a copy by its caller has one, and it is found.
+    done(ferrata.mcp().call("probe_read", json!({ "path": GUEST_TOKEN })).await.unwrap());
+    assert!(holds(&guest_memory(ferrata.pid()), GUEST_TOKEN.as_bytes()));
+}
+
+#[track_caller]
+fn holds_none_of(secret: &str, memory: &[u8]) {
+    for spelling in spellings(secret) {
+        assert!(!holds(memory, &spelling), "{} is in a guest's memory", String::from_utf8_lossy(&spelling));
     }
+}
+
+#[tokio::test]
+async fn what_a_login_is_made_with_and_what_it_wins_is_in_no_guests_memory() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap().with(&["sandbox"], json!({ "reuse": true }));
+    let ferrata = logins::start_in(setup, &upstream).await;
+    let whoami = || {
+        let mcp = ferrata.mcp();
+        tokio::spawn(async move { mcp.call("id_whoami", json!({})).await.unwrap() })
+    };
+
+    upstream.reply(logins::token(ACCESS_TOKEN));
+    upstream.reply(Reply::Held);
+    let call = whoami();
+    upstream.holds(1).await.unwrap();
+    let with_token = guest_memory(ferrata.pid());
+    // The new token's request is refused, and the login that follows is looked at while it waits.
+    upstream.reply(Reply::Answer(StatusCode::UNAUTHORIZED, Vec::new(), String::new()));
+    upstream.reply(Reply::Held);
+    upstream.release();
+    call.await.unwrap();
+    let call = whoami();
+    upstream.holds(1).await.unwrap();
+    let in_login = guest_memory(ferrata.pid());
+    upstream.release();
+    call.await.unwrap();
+    let after = guest_memory(ferrata.pid());
+
+    let seen = upstream.seen();
+    assert_eq!(seen[1].header("authorization"), format!("Bearer {ACCESS_TOKEN}"));
+    assert_eq!(seen[3].path, "/token", "{seen:?}");
+    assert!(holds(&with_token, b"account.access_token") && holds(&in_login, b"client_secret"));
+    for memory in [&with_token, &in_login, &after] {
+        holds_none_of(ACCESS_TOKEN, memory);
+        holds_none_of(logins::CLIENT_SECRET, memory);
+    }
+}
+
+#[tokio::test]
+async fn a_databases_password_is_in_no_guests_memory() {
+    let setup = Setup::new().unwrap().with(&["sandbox"], json!({ "reuse": true }));
+    let Some(db) = Database::start_in(setup, 10).await else { return };
+    done(db.query("select name from customers where name = $1", json!(["Globex"])).await);
+    let memory = guest_memory(db.ferrata.pid());
+    assert!(holds(&memory, b"Globex"), "the search finds nothing in {} bytes", memory.len());
+    holds_none_of(company::READER_PASSWORD, &memory);
 }
