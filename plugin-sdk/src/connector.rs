@@ -11,10 +11,11 @@ use crate::bindings::base::exports::ferrata::connector::tools as wire;
 use crate::credential::{Credential, Upstream};
 use crate::cx::Cx;
 use crate::fault::Fault;
+use crate::limit::Observe;
 use crate::login::{Login, Session};
 use crate::operation::Operation;
 use crate::tool::Tool;
-use crate::verdict::{Classify, Verdict};
+use crate::verdict::{Classify, Reading, Verdict};
 use crate::{decode, host, schema};
 
 /// A connector without a login of its own.
@@ -37,7 +38,7 @@ pub struct Connector<S, L = NoLogin> {
     credentials: Vec<Credential>,
     operations: Vec<Operation>,
     tools: Vec<Tool<S>>,
-    classify: Classify,
+    reading: Reading,
     authenticate: Option<Authenticate<S>>,
     login: PhantomData<L>,
 }
@@ -59,7 +60,7 @@ impl<S> Connector<S> {
             credentials: Vec::new(),
             operations: Vec::new(),
             tools: Vec::new(),
-            classify: Verdict::by_status,
+            reading: Reading { classify: Verdict::by_status, observe: None },
             authenticate: None,
             login: PhantomData,
         }
@@ -67,7 +68,7 @@ impl<S> Connector<S> {
 
     /// The system's own login. The component is then exported with `export!(connector, login)`.
     pub fn login(self, authenticate: Authenticate<S>) -> Connector<S, WithLogin> {
-        let Self { name, version, description, upstreams, credentials, operations, tools, classify, .. } =
+        let Self { name, version, description, upstreams, credentials, operations, tools, reading, .. } =
             self;
         let (authenticate, login) = (Some(authenticate), PhantomData);
         Connector {
@@ -78,7 +79,7 @@ impl<S> Connector<S> {
             credentials,
             operations,
             tools,
-            classify,
+            reading,
             authenticate,
             login,
         }
@@ -119,7 +120,13 @@ impl<S, L> Connector<S, L> {
 
     /// How answers are read for their meaning.
     pub fn classify(mut self, classify: Classify) -> Self {
-        self.classify = classify;
+        self.reading.classify = classify;
+        self
+    }
+
+    /// How answers are read for what they tell of the system's limits, in headers of its own. The standard ones the host reads itself.
+    pub fn observe(mut self, observe: Observe) -> Self {
+        self.reading.observe = Some(observe);
         self
     }
 
@@ -162,7 +169,7 @@ impl<S: DeserializeOwned, L> Connector<S, L> {
         let settings = decode::json(host::settings().as_bytes()).map_err(|mismatch| {
             mismatch.into_fault("The connector's configuration (`settings`)", Fault::broken)
         })?;
-        Ok(Cx::new(settings, self.classify))
+        Ok(Cx::new(settings, self.reading))
     }
 }
 

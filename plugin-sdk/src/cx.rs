@@ -12,20 +12,20 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::settle;
 use crate::sql::Query;
-use crate::verdict::Classify;
+use crate::verdict::Reading;
 use crate::{Fault, Secret};
 
 /// One call: the connector's settings, the way out, and what is known about who calls.
 pub struct Cx<S> {
     settings: S,
-    classify: Classify,
+    reading: Reading,
     idempotency_key: String,
     inputs: Inputs,
 }
 
 impl<S> Cx<S> {
-    pub(crate) fn new(settings: S, classify: Classify) -> Self {
-        Self { settings, classify, idempotency_key: String::new(), inputs: Inputs::default() }
+    pub(crate) fn new(settings: S, reading: Reading) -> Self {
+        Self { settings, reading, idempotency_key: String::new(), inputs: Inputs::default() }
     }
 
     pub(crate) fn begin(&mut self, idempotency_key: String, inputs: Option<types::Inputs>) {
@@ -40,7 +40,7 @@ impl<S> Cx<S> {
 
     /// A request of that operation.
     pub fn request(&self, operation: &Operation) -> Request {
-        Request::new(operation, self.classify)
+        Request::new(operation, self.reading)
     }
 
     /// Sends several requests at once, [`MAX_PARALLEL`](crate::MAX_PARALLEL) at a time; the answers come in their order.

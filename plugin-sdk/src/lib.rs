@@ -207,6 +207,7 @@ mod fault;
 pub mod guest;
 mod host;
 mod json_body;
+mod limit;
 pub mod log;
 mod login;
 pub mod oauth;
@@ -235,6 +236,7 @@ pub use credential::{Credential, Upstream};
 pub use cx::{Cx, Hash};
 pub use fault::{Fault, FaultKind};
 pub use ferrata_sdk_macros::{answer, body, data, input, output, settings};
+pub use limit::{Limit, Observe};
 pub use login::{Login, Session};
 pub use operation::{Effect, Operation, Wall};
 pub use output::ToolOutput;
@@ -257,10 +259,10 @@ pub use {schemars, serde, serde_json};
 pub mod prelude {
     pub use crate::{
         Ask, Bring, Connector, Content, Credential, Cx, Document, Effect, Encoding, Fault, FaultKind, Filled,
-        Form, Item, Login, MayAsk, Messages, NoSettings, Operation, Page, Parts, Prompt, Request, Resource,
-        Response, Secret, Session, Suggestions, Timestamp, Tool, Typed, Upstream, Verdict, Wall, WithContent,
-        WithLogin, answer, body, cache, data, input, log, oauth, output, paginate, prompt, resource,
-        resource_template, secret, settings, tool, tool_batch,
+        Form, Item, Limit, Login, MayAsk, Messages, NoSettings, Operation, Page, Parts, Prompt, Request,
+        Resource, Response, Secret, Session, Suggestions, Timestamp, Tool, Typed, Upstream, Verdict, Wall,
+        WithContent, WithLogin, answer, body, cache, data, input, log, oauth, output, paginate, prompt,
+        resource, resource_template, secret, settings, tool, tool_batch,
     };
     pub use serde_json::{self, Value, json};
     pub use std::time::Duration;

@@ -6,6 +6,7 @@
 use std::fmt::{Display, Write as _};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::bindings::base::ferrata::connector::http as wire;
 use crate::fault::Fault;
@@ -13,7 +14,7 @@ use crate::operation::{Effect, Operation};
 use crate::response::Response;
 use crate::secret::{Form, Parts, secret};
 use crate::settle::Settling;
-use crate::verdict::Classify;
+use crate::verdict::{Classify, Reading};
 use crate::{host, json_body};
 
 /// A request of one operation. [`Cx::request`](crate::Cx::request) makes one.
@@ -26,12 +27,13 @@ pub struct Request {
     headers: Vec<wire::Header>,
     body: Vec<crate::bindings::base::ferrata::connector::types::Part>,
     captures: Vec<(&'static str, wire::Place)>,
-    classify: Classify,
+    options: Map<String, Value>,
+    reading: Reading,
     mistake: Option<Fault>,
 }
 
 impl Request {
-    pub(crate) fn new(operation: &Operation, classify: Classify) -> Self {
+    pub(crate) fn new(operation: &Operation, reading: Reading) -> Self {
         Self {
             operation: *operation,
             effect: operation.effect,
@@ -40,7 +42,8 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             captures: Vec::new(),
-            classify,
+            options: Map::new(),
+            reading,
             mistake: None,
         }
     }
@@ -140,7 +143,21 @@ impl Request {
 
     /// Reads the answer with another function than the connector's `classify`.
     pub fn classify(mut self, classify: Classify) -> Self {
-        self.classify = classify;
+        self.reading.classify = classify;
+        self
+    }
+
+    /// Names what the operation's walls [`per`](crate::Wall::per) an argument are about, under its one true name. Without it the tool's
+    /// argument does, and a channel's name and its id would be two channels.
+    pub fn resource(mut self, name: impl Into<String>) -> Self {
+        self.options.insert("resource".to_owned(), Value::String(name.into()));
+        self
+    }
+
+    /// States that the request carries [`Cx::idempotency_key`](crate::Cx::idempotency_key) where the system honours it, so that the host
+    /// may send it again when no answer came. A header `Idempotency-Key` says so by itself.
+    pub fn idempotent(mut self) -> Self {
+        self.options.insert("idempotent".to_owned(), true.into());
         self
     }
 
@@ -188,9 +205,9 @@ impl Request {
             path,
             headers: with_accept(self.headers),
             body: self.body,
-            options: None,
+            options: (!self.options.is_empty()).then(|| Value::Object(self.options).to_string()),
         };
-        Ok((request, Settling::new(self.classify, self.captures)))
+        Ok((request, Settling::new(self.reading, self.captures)))
     }
 
     fn fill(mut self, place: &str, value: &str) -> Self {

@@ -9,6 +9,7 @@ use crate::bindings::base::ferrata::connector::http as wire;
 use crate::decode;
 use crate::fault::Fault;
 use crate::host;
+use crate::limit::Limit;
 use crate::secret::Secret;
 
 /// One answer, whole.
@@ -25,6 +26,11 @@ impl Response {
 
     pub(crate) fn settle(&self, verdict: &wire::Verdict) -> Result<wire::Directive, Fault> {
         self.exchange.settle(verdict)
+    }
+
+    pub(crate) fn observe(&self, limits: &[Limit]) -> Result<(), Fault> {
+        let json = serde_json::to_string(limits).map_err(|error| Fault::broken(error.to_string()))?;
+        self.exchange.observe(&json)
     }
 
     pub(crate) fn into_exchange(self) -> host::Exchange {

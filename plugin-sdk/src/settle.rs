@@ -9,7 +9,7 @@ use crate::host;
 use crate::request::Request;
 use crate::response::Response;
 use crate::secret::Secret;
-use crate::verdict::{Classify, Verdict};
+use crate::verdict::{Reading, Verdict};
 
 /// How many requests the host sends at once.
 pub const MAX_PARALLEL: usize = 16;
@@ -41,20 +41,21 @@ fn send_round(requests: Vec<Request>) -> Vec<Result<Response, Fault>> {
 
 /// What remains to be done with an answer.
 pub(crate) struct Settling {
-    classify: Classify,
+    reading: Reading,
     captures: Vec<(&'static str, wire::Place)>,
 }
 
 impl Settling {
-    pub(crate) fn new(classify: Classify, captures: Vec<(&'static str, wire::Place)>) -> Self {
-        Self { classify, captures }
+    pub(crate) fn new(reading: Reading, captures: Vec<(&'static str, wire::Place)>) -> Self {
+        Self { reading, captures }
     }
 
     pub(crate) fn settle(&self, mut exchange: host::Exchange) -> Result<Response, Fault> {
         loop {
             let captured = self.capture(&exchange)?;
             let response = Response::new(exchange, captured);
-            let verdict = (self.classify)(&response);
+            self.observe(&response)?;
+            let verdict = (self.reading.classify)(&response);
             match (response.settle(&verdict.to_wire())?, verdict) {
                 (wire::Directive::SentAgain, _) => exchange = response.into_exchange(),
                 (wire::Directive::Accepted, Verdict::Ok) => return Ok(response),
@@ -62,6 +63,11 @@ impl Settling {
                 (wire::Directive::Accepted, _) => return Err(unfinished(&response)),
             }
         }
+    }
+
+    fn observe(&self, response: &Response) -> Result<(), Fault> {
+        let limits = self.reading.observe.map(|observe| observe(response)).unwrap_or_default();
+        if limits.is_empty() { Ok(()) } else { response.observe(&limits) }
     }
 
     fn capture(&self, exchange: &host::Exchange) -> Result<Vec<(&'static str, Secret)>, Fault> {

@@ -7,10 +7,18 @@ use std::time::Duration;
 
 use crate::bindings::base::ferrata::connector::http as wire;
 use crate::fault::{Fault, millis};
+use crate::limit::Observe;
 use crate::response::Response;
 
 /// The connector's one function that reads answers for their meaning.
 pub type Classify = fn(&Response) -> Verdict;
+
+/// How a connector reads answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) classify: Classify,
+    pub(crate) observe: Option<Observe>,
+}
 
 /// What an answer means.
 #[derive(Clone, Debug)]
@@ -21,7 +29,8 @@ pub enum Verdict {
     Throttled {
         /// What the answer said about when to come back.
         after: Option<Duration>,
-        /// Which scope is closed, when the answer says so; otherwise it is the operation.
+        /// Which scope is closed, when the answer says so: `upstream`, or the name of the request's [resource](crate::Request::resource);
+        /// otherwise it is the operation.
         scope: Option<String>,
     },
     /// The credential was not accepted: the host renews it once and sends again.

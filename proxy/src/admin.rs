@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{AppError, bind};
 use crate::config;
+use crate::egress::account::{Account, Accounts};
 use crate::gate::Gate;
 use crate::server::{self, Body, Drain, Limits};
 use crate::telemetry::metric;
@@ -50,11 +51,14 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
 
 /// Whether calls can be taken, and the gate that takes them.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<(OnceLock<Arc<Gate>>, AtomicBool)>);
+pub struct Readiness(Arc<(OnceLock<Serving>, AtomicBool)>);
+
+/// The gate, and the walls behind it.
+type Serving = (Arc<Gate>, Arc<Accounts>);
 
 impl Readiness {
-    pub fn ready(&self, gate: Arc<Gate>) {
-        let _ = self.0.0.set(gate);
+    pub fn ready(&self, gate: Arc<Gate>, accounts: Arc<Accounts>) {
+        let _ = self.0.0.set((gate, accounts));
     }
 
     pub fn gone(&self) {
@@ -62,7 +66,12 @@ impl Readiness {
     }
 
     fn gate(&self) -> Option<&Arc<Gate>> {
-        self.0.0.get().filter(|_| !self.0.1.load(Ordering::Relaxed))
+        self.0.0.get().map(|(gate, _)| gate).filter(|_| !self.0.1.load(Ordering::Relaxed))
+    }
+
+    /// The walls in front of the upstreams; none before they are known.
+    fn accounts(&self) -> Vec<Arc<Account>> {
+        self.0.0.get().map(|(_, accounts)| accounts.in_use()).unwrap_or_default()
     }
 }
 
@@ -165,6 +174,7 @@ impl Admin {
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "connectors are being loaded\n"),
             },
             (&Method::GET, "/metrics") => {
+                self.readiness.accounts().iter().for_each(|account| account.measure());
                 self.metrics.run_upkeep();
                 answer(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
             }
@@ -181,7 +191,8 @@ impl Admin {
         if request.uri().path() != "/status" {
             return text(StatusCode::NOT_FOUND, "here is /status\n");
         }
-        let status = status::status(self.readiness.gate(), self.drain.has_begun());
+        let status =
+            status::status(self.readiness.gate(), &self.readiness.accounts(), self.drain.has_begun());
         let accept = request.headers().get(http::header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or("");
         if accept.contains("text/html") {
             answer(StatusCode::OK, "text/html; charset=utf-8", status::page(&status))

@@ -7,12 +7,18 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
+use crate::clock::Clock;
 use crate::config::{self, Auth, Config};
 use crate::connector::{CompiledCache, Engine};
+use crate::egress::account::Accounts;
 use crate::gate::{Authenticator, Gate};
+use crate::policy::limit::Leases;
 use crate::protocol::{Endpoint, Settings};
 use crate::reload::{Connectors, Reloader};
 use crate::server::{self, Drain, Limits};
+use crate::state::Store;
+use crate::state::disk::Disk;
+use crate::state::shared::Shared;
 
 /// Why the process cannot go on; a sentence for the operator.
 #[derive(Debug)]
@@ -58,14 +64,28 @@ fn default_cache_folder() -> Option<PathBuf> {
     base.filter(|b| b.is_absolute()).map(|b| b.join("ferrata").join("components"))
 }
 
+/// Where it is kept how much of the walls is used.
+pub fn store(config: &Config) -> Result<Store, AppError> {
+    match &config.state {
+        config::State::Memory(_) => Ok(Store::Memory),
+        config::State::File(state) => Disk::open(&state.file).map(Store::Disk).map_err(AppError::config),
+        config::State::Redis(state) => {
+            let shared = Shared::new(&state.redis, state.ca.as_deref(), Leases::default());
+            shared.map(|shared| Store::Shared(Arc::new(shared))).map_err(AppError::config)
+        }
+    }
+}
+
 /// The connectors of a configuration, loaded, and the gate over them.
 pub async fn gate(
     config: &Config,
     auth: &Auth,
     cache: Option<&Path>,
+    store: Store,
 ) -> Result<(Arc<Gate>, Connectors), AppError> {
     let (engine, cache) = engine(cache)?;
-    let mut connectors = Connectors::new(engine, cache);
+    let accounts = Arc::new(Accounts::new(Clock::start(), config.replicas, store));
+    let mut connectors = Connectors::new(engine, cache, accounts);
     connectors.follow(config).await;
     let auth = Authenticator::new(auth).map_err(AppError::Config)?;
     let catalog = connectors.catalog(config).map_err(AppError::Config)?;
@@ -88,7 +108,7 @@ pub async fn run(
     let admin = admin::start(&config.admin, metrics, readiness.clone(), drain.clone()).await?;
 
     let loaded = tokio::select! {
-        loaded = gate(&config, &config.agent.auth, cache) => Some(loaded?),
+        loaded = gate(&config, &config.agent.auth, cache, store(&config)?) => Some(loaded?),
         () = drain.begun() => None,
     };
     let Some((gate, connectors)) = loaded else {
@@ -96,7 +116,8 @@ pub async fn run(
         admin.stop().await;
         return Ok(());
     };
-    readiness.ready(Arc::clone(&gate));
+    let accounts = Arc::clone(connectors.accounts());
+    readiness.ready(Arc::clone(&gate), Arc::clone(&accounts));
     if let Some(path) = ready_file {
         announce(path, agent_address, &admin)?;
     }
@@ -119,6 +140,7 @@ pub async fn run(
     let drained = server::serve(agent, handler, limits, drain).await;
     readiness.gone();
     reloading.abort();
+    accounts.finish().await;
     admin.stop().await;
     tracing::info!(cut = drained.cut, "drained");
     Ok(())

@@ -17,6 +17,7 @@ pub use capabilities::Capabilities;
 pub use progress::{MAX_MESSAGE_BYTES, Progress, Reporter, Reports};
 pub use substitute::{Source, Substitute};
 
+use crate::policy::Priority;
 use crate::telemetry::TraceContext;
 
 /// Who calls. Verified by the listener; everything behind it may rely on it.
@@ -47,7 +48,9 @@ pub struct ToolCall {
     pub caller: Caller,
     /// How long the agent is willing to wait; the gate cuts it to the operator's maximum.
     pub timeout: Option<Duration>,
-    /// Groups calls of one task in usage and audit; the trace id stands in for it.
+    /// Who goes first at a wall; the gate lowers it to what the operator lets this agent have.
+    pub priority: Option<Priority>,
+    /// Groups calls of one task in usage and audit; the id of a trace that the caller brought stands in for it.
     pub workflow: Option<String>,
     /// Stable across the agent's own retries of the same call; made up when absent.
     pub idempotency_key: Option<String>,

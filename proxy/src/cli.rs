@@ -18,6 +18,7 @@ use ferrata::gate::{Authenticator, Catalog, Slot};
 use ferrata::protocol::stdio;
 use ferrata::reload::Reloader;
 use ferrata::server::{self, Drain};
+use ferrata::state::Store;
 use ferrata::telemetry::{self, LogFormat, TraceContext};
 
 use crate::exit;
@@ -179,14 +180,17 @@ async fn run(common: &Common, ready_file: Option<&Path>) -> Done {
 
 async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let config = config::load(&common.config).map_err(AppError::config)?;
-    let (gate, connectors) = app::gate(&config, &Auth::None, common.cache.cache.as_deref()).await?;
+    let (gate, connectors) =
+        app::gate(&config, &Auth::None, common.cache.cache.as_deref(), app::store(&config)?).await?;
     let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let caller = Caller::agent(identity.agent.as_str());
     let drain = drain_on_signal()?;
+    let accounts = Arc::clone(connectors.accounts());
     let reloader = Reloader::new(common.config.clone(), config, connectors, Arc::clone(&gate));
     tokio::spawn(reloader.run(drain.clone()));
     stdio::serve(gate, caller, input, output, bounds, drain).await.map_err(AppError::internal)?;
+    accounts.finish().await;
     // A blocked read of standard input would hold the process; nothing is left to do.
     std::io::stdout().flush().map_err(AppError::internal)?;
     std::process::exit(exit::OK.into());
@@ -271,8 +275,9 @@ async fn call(
     };
     let timeout = timeout_ms.map(Duration::from_millis);
     let trace = TraceContext::fresh();
-    let (workflow, idempotency_key, inputs, client) = (None, None, None, Client::default());
-    let call = ToolCall { arguments, caller, timeout, workflow, idempotency_key, trace, inputs, client };
+    let (priority, workflow, idempotency_key, inputs, client) = (None, None, None, None, Client::default());
+    let call =
+        ToolCall { arguments, caller, timeout, priority, workflow, idempotency_key, trace, inputs, client };
     match gate.call(&tool, call).await {
         Ok(Answered { result, instead }) => {
             if let Some(instead) = instead {
@@ -312,7 +317,7 @@ fn compile(cache: &Cache, components: &[PathBuf]) -> Done {
 /// Everything but listeners: for commands that work once. Whoever can run them needs no token.
 async fn loaded(common: &Common) -> Result<(Config, Arc<ferrata::gate::Gate>, Arc<Catalog>), AppError> {
     let config = config::load(&common.config).map_err(AppError::config)?;
-    let (gate, _) = app::gate(&config, &Auth::None, common.cache.cache.as_deref()).await?;
+    let (gate, _) = app::gate(&config, &Auth::None, common.cache.cache.as_deref(), Store::Memory).await?;
     let catalog = gate.catalog();
     Ok((config, gate, catalog))
 }

@@ -15,7 +15,7 @@
 //! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
 //!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
-//! Calls go down that list. Every room may use the common words: [`call`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`].
+//! Calls go down that list. Every room may use the common words: [`call`], [`clock`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`].
 //!
 //! What must stay true:
 //! - Only `connector` names wasmtime; only `server`, `protocol`, `admin` and `egress` name hyper.
@@ -29,6 +29,7 @@
 pub mod admin;
 pub mod app;
 pub mod call;
+pub mod clock;
 pub mod config;
 pub mod connector;
 pub mod credential;

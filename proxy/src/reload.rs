@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::config::{self, Config, ConfigError};
 use crate::connector::{self, Bounds, CompiledCache, Connector, Engine};
+use crate::egress::account::Accounts;
 use crate::file::Stamp;
 use crate::gate::{AccessRules, Catalog, Gate, Slot};
 use crate::memory;
@@ -28,6 +29,7 @@ const RETRY_BROKEN: Duration = Duration::from_secs(30);
 pub struct Connectors {
     engine: Engine,
     cache: CompiledCache,
+    accounts: Arc<Accounts>,
     loaded: BTreeMap<String, Entry>,
 }
 
@@ -41,8 +43,8 @@ struct Entry {
 }
 
 impl Connectors {
-    pub fn new(engine: Engine, cache: CompiledCache) -> Self {
-        Self { engine, cache, loaded: BTreeMap::new() }
+    pub fn new(engine: Engine, cache: CompiledCache, accounts: Arc<Accounts>) -> Self {
+        Self { engine, cache, accounts, loaded: BTreeMap::new() }
     }
 
     /// Loads what is new or has changed, each on its own: one that does not load never stops the others. Returns whether anything was tried.
@@ -56,7 +58,13 @@ impl Connectors {
         for ((name, _), entry) in due.into_iter().zip(entries) {
             self.loaded.insert(name.clone(), entry);
         }
+        self.accounts.follow(&config.connectors);
         tried || removed
+    }
+
+    /// The walls in front of the upstreams.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
     }
 
     /// The catalogue of what is in force.
@@ -64,7 +72,7 @@ impl Connectors {
         memory::PROCESS.set_limit(memory::limit(config.defaults.memory.map(|bytes| bytes.0)));
         let access = AccessRules::new(config.access.as_ref())?;
         let slots = self.loaded.iter().map(|(name, entry)| (name.clone(), entry.slot.clone())).collect();
-        let catalog = Catalog::new(slots, Arc::new(access), config.defaults.deadline.0);
+        let catalog = Catalog::new(slots, Arc::new(access), config.defaults.clone());
         let mut problems = catalog.problems.clone();
         match catalog.unknown_in_rules() {
             unknown if unknown.is_empty() => {}
@@ -87,7 +95,9 @@ impl Connectors {
         let bounds = bounds(config, connector);
         let entry = self.loaded.get(name);
         let previous = entry.and_then(|e| e.slot.connector());
-        let loaded = connector::load(&self.engine, &self.cache, name, connector, bounds, previous).await;
+        let loaded =
+            connector::load(&self.engine, &self.cache, name, connector, bounds, (previous, &self.accounts))
+                .await;
         // The old one goes on only under the configuration that it was granted: what the operator took away is gone.
         let fallback = previous.filter(|_| entry.is_some_and(|e| e.config == *connector));
         let slot = slot(name, loaded, fallback);
@@ -187,11 +197,11 @@ impl Reloader {
 
     /// Listeners and identities are made once.
     fn admit(&self, new: Config) -> Result<Config, ConfigError> {
-        if new.agent == self.config.agent && new.admin == self.config.admin && new.state == self.config.state
-        {
+        let made_once = |c: &Config| (c.agent.clone(), c.admin.clone(), c.state.clone(), c.replicas);
+        if made_once(&new) == made_once(&self.config) {
             return Ok(new);
         }
-        let reason = "`agent`, `admin` and `state` take effect only with a restart".to_owned();
+        let reason = "`agent`, `admin`, `state` and `replicas` take effect only with a restart".to_owned();
         Err(ConfigError::Unreadable { path: self.path.clone(), reason })
     }
 }

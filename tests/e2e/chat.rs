@@ -7,7 +7,7 @@ use ferrata_sandbox::{Clock, Failure, Sandbox};
 use ferrata_tests::connectors::{self, SLACK_BOT_TOKEN};
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::{done, fault};
 
@@ -54,14 +54,17 @@ async fn an_archived_channel_is_gone_and_not_an_error_of_the_agent() {
 
 #[tokio::test]
 async fn every_spelling_of_too_fast_says_when_to_come_back() {
-    let (slack, ferrata) = chat().await;
     for under_200 in [false, true] {
+        let (slack, ferrata) = chat().await;
         slack.system().throttle_under_200(under_200);
         slack.force(Failure::RateLimited { retry_after: Some(7) }, 1);
-        let listed = ferrata.mcp().call("chat_list_channels", json!({})).await.unwrap();
+        // Shorter than any wait: it is not waited for.
+        let hurry = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(800))]);
+        let listed = ferrata.mcp().call_with("chat_list_channels", json!({}), hurry).await.unwrap();
         let limited = fault(listed, "rate_limited");
         assert!(limited.data["retry_at"].is_string(), "{limited:?}");
         assert_eq!(limited.data["retryable"], true);
+        assert_eq!(slack.requests().len(), 1);
     }
 }
 
@@ -120,16 +123,18 @@ async fn a_token_that_is_replaced_in_time_is_never_missed() {
 
 #[tokio::test]
 async fn what_is_no_answer_of_slack_is_not_an_empty_answer() {
-    let (slack, ferrata) = chat().await;
-    let list = async || ferrata.mcp().call("chat_list_channels", json!({})).await.unwrap();
     for (failure, kind) in [
         (Failure::Unavailable, "unavailable"),
         (Failure::InternalError, "unavailable"),
         (Failure::Html, "schema_mismatch"),
         (Failure::Body(r#"{"ok":true,"channels":"many"}"#.to_owned()), "schema_mismatch"),
     ] {
-        slack.force(failure, 1);
+        let (slack, ferrata) = chat().await;
+        let list = async || ferrata.mcp().call("chat_list_channels", json!({})).await.unwrap();
+        // As often as a read is tried.
+        slack.force(failure, if kind == "unavailable" { 3 } else { 1 });
         fault(list().await, kind);
+        slack.force(Failure::Unavailable, 1);
+        done(list().await);
     }
-    done(list().await);
 }

@@ -27,7 +27,10 @@ impl Scene {
         let frames = Frames::start(tls).await.unwrap();
         let other = Upstream::start().await.unwrap();
         let setup = Setup::new().unwrap();
-        let api = json!({ "url": frames.url(), "ca": setup.file("authority.pem", authority).unwrap() });
+        let authority = setup.file("authority.pem", authority).unwrap();
+        // What one exchange comes to: a second one, or none, would hide it.
+        let (retry, breaker) = (json!({ "attempts": 1 }), json!({ "mode": "observe" }));
+        let api = json!({ "url": frames.url(), "ca": authority, "retry": retry, "breaker": breaker });
         let mut probe = connectors::probe(&setup, &other).unwrap();
         probe["upstreams"]["api"] = api.clone();
         let chat = json!({

@@ -49,11 +49,13 @@ async fn speaks(language: &str) {
     let answer = |status, headers| Reply::Answer(status, headers, String::new());
     upstream.reply(answer(StatusCode::NOT_FOUND, vec![]));
     fault(fetch().await, "not_found");
-    upstream.reply(answer(StatusCode::TOO_MANY_REQUESTS, vec![("retry-after", "9")]));
-    fault(fetch().await, "rate_limited");
-    upstream.reply(answer(StatusCode::SERVICE_UNAVAILABLE, vec![]));
+    // As often as a read is tried.
+    (0..3).for_each(|_| upstream.reply(answer(StatusCode::SERVICE_UNAVAILABLE, vec![])));
     fault(fetch().await, "unavailable");
     done(fetch().await);
+    // Longer than the call may take: it is not waited for.
+    upstream.reply(answer(StatusCode::TOO_MANY_REQUESTS, vec![("retry-after", "90")]));
+    fault(fetch().await, "rate_limited");
 }
 
 /// Progress, a question with a state, and content.

@@ -31,6 +31,7 @@
 //! | `hostile_upstreams` | what a system cannot break |
 //! | `deploy` | what the kustomize component makes of Deployments |
 //! | `pod` | the image as the example's pod runs it |
+//! | `walls` | limits, queue, retry, breaker: what an agent's haste comes to |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -65,6 +66,7 @@ mod prompts;
 mod reload;
 mod resources;
 mod swap;
+mod walls;
 
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::{Fault, Outcome};

@@ -60,6 +60,10 @@ impl Exchange {
         Ok(self.0.capture(place)?)
     }
 
+    pub(crate) fn observe(&self, limits: &str) -> Result<(), Fault> {
+        Ok(self.0.observe(limits)?)
+    }
+
     pub(crate) fn settle(&self, verdict: &Verdict) -> Result<Directive, Fault> {
         Ok(self.0.settle(verdict)?)
     }

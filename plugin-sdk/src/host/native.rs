@@ -32,6 +32,7 @@ pub(crate) trait Answered {
     fn headers(&self) -> Vec<(String, Vec<u8>)>;
     fn body(&self) -> Vec<u8>;
     fn capture(&self, place: &Place) -> Result<Option<String>, Fault>;
+    fn observe(&self, limits: &str) -> Result<(), Fault>;
     fn settle(&self, verdict: &Verdict) -> Result<Directive, Fault>;
 }
 
@@ -116,6 +117,10 @@ impl Exchange {
 
     pub(crate) fn capture(&self, place: &Place) -> Result<Option<String>, Fault> {
         self.0.capture(place)
+    }
+
+    pub(crate) fn observe(&self, limits: &str) -> Result<(), Fault> {
+        self.0.observe(limits)
     }
 
     pub(crate) fn settle(&self, verdict: &Verdict) -> Result<Directive, Fault> {

@@ -18,6 +18,7 @@ pub(super) struct Exchange {
     later: RefCell<VecDeque<Result<Answer, Fault>>>,
     body_was_read: RefCell<bool>,
     captured: Rc<RefCell<Vec<(String, String)>>>,
+    observed: Rc<RefCell<Vec<Value>>>,
 }
 
 impl Exchange {
@@ -25,6 +26,7 @@ impl Exchange {
         line: &str,
         answers: Vec<Result<Answer, Fault>>,
         captured: Rc<RefCell<Vec<(String, String)>>>,
+        observed: Rc<RefCell<Vec<Value>>>,
     ) -> Result<Rc<dyn Answered>, Fault> {
         let mut later = VecDeque::from(answers);
         let Some(first) = later.pop_front() else { panic!("the script has no answer to {line}") };
@@ -33,6 +35,7 @@ impl Exchange {
             later: RefCell::new(later),
             body_was_read: RefCell::new(false),
             captured,
+            observed,
         }))
     }
 
@@ -75,6 +78,12 @@ impl Answered for Exchange {
                 Ok(Some(name))
             }
         }
+    }
+
+    fn observe(&self, limits: &str) -> Result<(), Fault> {
+        let limits = serde_json::from_str(limits).unwrap_or_default();
+        self.observed.borrow_mut().push(limits);
+        Ok(())
     }
 
     fn settle(&self, verdict: &Verdict) -> Result<Directive, Fault> {

@@ -41,6 +41,7 @@ pub struct Expect {
     pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Body>,
+    pub(super) resource: Option<String>,
     pub(super) answers: Vec<Result<Answer, Fault>>,
 }
 
@@ -56,6 +57,7 @@ pub fn request(method: &str, path: &str) -> Expect {
         path: path.to_owned(),
         headers: Vec::new(),
         body: None,
+        resource: None,
         answers: Vec::new(),
     }
 }
@@ -86,6 +88,12 @@ pub fn delete(path: &str) -> Expect {
 }
 
 impl Expect {
+    /// With this [resource](crate::Request::resource).
+    pub fn resource(mut self, name: &str) -> Self {
+        self.resource = Some(name.to_owned());
+        self
+    }
+
     /// With this header among others.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));

@@ -64,6 +64,7 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
             cache: RefCell::default(),
             log: RefCell::default(),
             captured: Rc::default(),
+            observed: Rc::default(),
         });
         Self { tools: connector.tools(), connector, script, inputs: None }
     }
@@ -207,6 +208,11 @@ impl<S: DeserializeOwned + JsonSchema, L> Harness<S, L> {
     /// What the last call reported on its way.
     pub fn progress(&self) -> Vec<Reported> {
         self.script.progress.borrow().clone()
+    }
+
+    /// What the connector has read out of answers about the system's limits, as the host hears it.
+    pub fn observed(&self) -> Vec<Value> {
+        self.script.observed.borrow().clone()
     }
 
     /// What the connector has logged.

@@ -40,6 +40,8 @@ pub(super) struct Script {
     pub(super) expected: RefCell<VecDeque<Expectation>>,
     pub(super) cache: RefCell<HashMap<String, Vec<u8>>>,
     pub(super) log: RefCell<Vec<String>>,
+    /// What the guest said of limits.
+    pub(super) observed: Rc<RefCell<Vec<Value>>>,
     /// Captured values by the names that the guest got for them.
     pub(super) captured: Rc<RefCell<Vec<(String, String)>>>,
 }
@@ -76,7 +78,7 @@ impl Host for Script {
         match self.expected.borrow_mut().pop_front() {
             Some(Expectation::Http(expect)) => {
                 compare(&expect, &request);
-                Exchange::begin(&line, expect.answers, Rc::clone(&self.captured))
+                Exchange::begin(&line, expect.answers, Rc::clone(&self.captured), Rc::clone(&self.observed))
             }
             Some(Expectation::Sql(expect)) => {
                 panic!("expected a statement of {:?}, got {line}", expect.operation)
@@ -184,6 +186,11 @@ fn parameter(value: &wit::sql::Value) -> Value {
 
 fn compare(expect: &Expect, request: &Request) {
     let line = format!("{} {}", request.method, request.path);
+    if let Some(resource) = &expect.resource {
+        let options: Value =
+            request.options.as_deref().and_then(|o| serde_json::from_str(o).ok()).unwrap_or_default();
+        assert_eq!(options["resource"], resource.as_str(), "the resource of {line}");
+    }
     assert_eq!(format!("{} {}", expect.method, expect.path), line, "another request was expected");
     for (name, value) in &expect.headers {
         let sent = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));

@@ -44,7 +44,8 @@ struct Stored {
 }
 
 fn write(cx: &Cx<NoSettings>, input: Write) -> Result<Written, Fault> {
-    let request = cx.request(&WRITE).segment("owner", input.owner).body("text/plain", input.text);
+    let request = cx.request(&WRITE).segment("owner", &input.owner).body("text/plain", input.text);
+    let request = request.resource(input.owner);
     let stored: Stored = request.header("idempotency-key", cx.idempotency_key()).send()?.json()?;
     Ok(Written { id: stored.id })
 }
@@ -101,16 +102,19 @@ fn classify(response: &Response) -> Verdict {
     }
 }
 
-fn files() -> Harness<NoSettings, ferrata_sdk::NoLogin> {
-    let connector = Connector::new("files", "1.0.0")
+fn connector() -> Connector<NoSettings> {
+    Connector::new("files", "1.0.0")
         .upstream(Upstream::http("api"))
         .credential(Credential::fixed("bot", "api").field("token"))
         .classify(classify)
         .tool(tool("read", &READ, read))
         .tool(tool("write", &WRITE, write))
         .tool(tool("read_all", &READ, read_all))
-        .tool(tool("remove", &REMOVE, remove));
-    Harness::new(connector)
+        .tool(tool("remove", &REMOVE, remove))
+}
+
+fn files() -> Harness<NoSettings, ferrata_sdk::NoLogin> {
+    Harness::new(connector())
 }
 
 fn a_file() -> Answer {
@@ -138,6 +142,7 @@ fn a_segment_that_no_path_can_have_is_the_agents_mistake_and_is_not_sent() {
 fn a_write_carries_the_calls_idempotency_key_and_its_body() {
     let mut files = files();
     let expected = post("/files/me").header("idempotency-key", "key-1").header("content-type", "text/plain");
+    let expected = expected.resource("me");
     files.expect(expected.body("hello").answer(Answer::json(201, json!({ "id": "f1", "new": true }))));
     assert_eq!(
         files.call("write", json!({ "owner": "me", "text": "hello" })).unwrap(),
@@ -213,4 +218,21 @@ fn parallel_answers_keep_their_order_beyond_one_round_and_a_mistake_is_its_own()
     }
     (sizes[3], sizes[5]) = (Value::Null, Value::Null);
     assert_eq!(files.call("read_all", json!({ "paths": paths })).unwrap(), json!({ "sizes": sizes }));
+}
+
+#[test]
+fn what_an_answer_tells_of_limits_reaches_the_host() {
+    fn limits(response: &Response) -> Vec<Limit> {
+        let used = response.header("x-used").and_then(|used| used.parse().ok());
+        used.map(|used| Limit::of_upstream().window(Duration::from_secs(60)).used(used)).into_iter().collect()
+    }
+    let mut files = Harness::new(connector().observe(limits));
+    for answer in [
+        Answer::json(200, json!({ "size": 1 })).header("x-used", "7"),
+        Answer::json(200, json!({ "size": 1 })),
+    ] {
+        files.expect(get("/files/me/a?view=a%26b").answer(answer));
+        files.call("read", json!({ "owner": "me", "path": "a" })).unwrap();
+    }
+    assert_eq!(files.observed(), [json!([{ "about": "upstream", "window_ms": 60_000, "used": 7 }])]);
 }

@@ -102,7 +102,8 @@ fn post_message(cx: &Cx<Settings>, wanted: PostMessage) -> Result<Posted, Fault>
     if let Some(thread) = wanted.thread_ts {
         body["thread_ts"] = thread.into();
     }
-    let posted: Posted = cx.request(&POST).bearer("bot.token").json(&body).send()?.json()?;
+    let posted: Posted =
+        cx.request(&POST).resource(&*channel).bearer("bot.token").json(&body).send()?.json()?;
     Ok(Posted { time: Some(time(&posted.ts, "/ts".to_owned())?), ..posted })
 }
 

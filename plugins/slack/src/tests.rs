@@ -68,7 +68,10 @@ fn a_channels_name_is_looked_up_once_over_all_pages() {
     );
     for _ in 0..2 {
         let posted = ok(json!({ "channel": "C2", "ts": "1.000000" }));
-        slack.expect(post("/chat.postMessage").json(json!({ "channel": "C2", "text": "Hi" })).answer(posted));
+        // The wall is one of the channel, not of a name for it.
+        let expected =
+            post("/chat.postMessage").json(json!({ "channel": "C2", "text": "Hi" })).resource("C2");
+        slack.expect(expected.answer(posted));
         slack.call("post_message", json!({ "channel": "#support", "text": "Hi" })).unwrap();
     }
     let fault = slack.call("post_message", json!({ "channel": "#nowhere", "text": "Hi" })).unwrap_err();

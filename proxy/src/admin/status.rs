@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::egress::account::Account;
 use crate::gate::{Gate, Slot};
 use crate::memory;
 
-/// The state of every connector.
-pub fn status(gate: Option<&Arc<Gate>>, draining: bool) -> Value {
+/// The state of every connector, and of the walls in front of its upstreams.
+pub fn status(gate: Option<&Arc<Gate>>, accounts: &[Arc<Account>], draining: bool) -> Value {
     let connectors: serde_json::Map<_, _> = gate
         .map(|gate| {
             gate.catalog().slots().iter().map(|(name, slot)| (name.clone(), connector(slot))).collect()
@@ -22,6 +23,7 @@ pub fn status(gate: Option<&Arc<Gate>>, draining: bool) -> Value {
         "configuration_problem": gate.and_then(|g| g.problem()).map(|p| p.to_string()),
         "memory": { "held_bytes": held, "limit_bytes": limit },
         "connectors": connectors,
+        "accounts": accounts.iter().map(|account| account.status()).collect::<Vec<_>>(),
     })
 }
 
@@ -62,13 +64,47 @@ pub fn page(status: &Value) -> String {
         };
         let _ = write!(rows, "<tr class={state}><th>{}<td>{state}<td>{}", escape(name), escape(&what));
     }
+    let walls: String = status["accounts"].as_array().into_iter().flatten().map(account).collect();
     let state = status["state"].as_str().unwrap_or_default();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Ferrata</title><style>{STYLE}</style>\
          <h1>Ferrata <small>{state}</small></h1><table><tr><th>connector<th>state<th>{rows}</table>\
-         <pre>{}</pre>",
+         <table><tr><th>account<th>wall<th>used<th>until{walls}</table><pre>{}</pre>",
         escape(&format!("{status:#}"))
     )
+}
+
+/// The walls of one account, its breakers that are not closed, and who waits: a row each.
+fn account(account: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => escape(text),
+        other => escape(&other.to_string()),
+    };
+    let name = format!("{} {}", text(&account["account"]), text(&account["upstream"]));
+    let mut rows = String::new();
+    for wall in account["walls"].as_array().into_iter().flatten() {
+        let about = [&wall["operation"], &wall["resource"], &wall["wall"]].map(text).join(" ");
+        let until = match (&wall["closed_until"], &wall["exhausted_at"]) {
+            (Value::Null, Value::Null) => String::new(),
+            (Value::Null, at) => format!("exhausted at {}", text(at)),
+            (at, _) => format!("closed until {}", text(at)),
+        };
+        let (used, limit) = (text(&wall["used"]), text(&wall["limit"]));
+        let _ = write!(rows, "<tr><th>{name}<td>{about}<td>{used} of {limit}<td>{until}");
+    }
+    let breakers = account["breakers"].as_array().into_iter().flatten();
+    for breaker in breakers.filter(|breaker| breaker["state"] != "closed") {
+        let [operation, state, reason, next] =
+            ["operation", "state", "reason", "next_probe_at"].map(|member| text(&breaker[member]));
+        let _ = write!(
+            rows,
+            "<tr class=unavailable><th>{name}<td>{operation}<td>breaker {state}: {reason}<td>next probe at {next}"
+        );
+    }
+    let waiting = text(&account["waiting"]["calls"]);
+    let _ = write!(rows, "<tr><th>{name}<td>waiting<td>{waiting}<td>");
+    rows
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}\

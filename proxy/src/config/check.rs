@@ -1,11 +1,16 @@
 //! What a schema cannot say: relations between values, and what is not built yet.
 
+mod walls;
+
 use std::collections::BTreeMap;
 
 use super::{
     Auth, BaseUrl, Config, Connector, Credential, CredentialKind, Field, MAX_CALL_SANDBOXES,
-    MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, Upstream,
+    MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, State, Upstream,
 };
+
+/// How a Redis is reached.
+const REDIS_SCHEMES: [&str; 3] = ["redis://", "rediss://", "redis+unix://"];
 
 /// Fields of a login that are no secrets, and may be written as they are.
 const PUBLIC_FIELDS: [&str; 3] = ["subject", "audience", "scope"];
@@ -17,10 +22,13 @@ const OPTIONAL_LOGIN_FIELDS: [&str; 2] = ["subject", "scope"];
 pub fn mistakes(config: &Config) -> Vec<(String, String)> {
     let mut found = Found::default();
     agent(config, &mut found);
-    if let Some(state) = &config.state
-        && state != "memory"
-    {
-        found.not_yet("/state", "only `memory` is built");
+    if let State::Redis(state) = &config.state {
+        if !REDIS_SCHEMES.iter().any(|scheme| state.redis.starts_with(scheme)) {
+            found.add("/state/redis", format!("must start with one of {}", REDIS_SCHEMES.join(", ")));
+        }
+        if config.replicas != 1 {
+            found.add("/replicas", "with a shared state the walls are shared and not divided: leave it out");
+        }
     }
     sandbox("/sandbox", &config.sandbox, &mut found);
     for (name, connector) in &config.connectors {
@@ -28,6 +36,7 @@ pub fn mistakes(config: &Config) -> Vec<(String, String)> {
         self::connector(&format!("/connectors/{name}"), connector, &mut found);
     }
     sandboxes(config, &mut found);
+    walls::shared_accounts(config, &mut found);
     access(config, &mut found);
     found.0
 }
@@ -108,14 +117,13 @@ fn connector(at: &str, connector: &Connector, found: &mut Found) {
     if connector.component.starts_with("oci:") {
         found.not_yet(format!("{at}/component"), "name a file; OCI references are not built");
     }
-    for (member, value) in [("limits", &connector.limits), ("mapping", &connector.mapping)] {
-        if value.is_some() {
-            found.not_yet(format!("{at}/{member}"), "this section is not built");
-        }
+    if connector.mapping.is_some() {
+        found.not_yet(format!("{at}/mapping"), "this section is not built");
     }
     if let Some(bounds) = &connector.sandbox {
         sandbox(&format!("{at}/sandbox"), bounds, found);
     }
+    walls::limits(at, connector, found);
     for (name, upstream) in &connector.upstreams {
         self::upstream(&format!("{at}/upstreams/{name}"), upstream, found);
     }
@@ -124,9 +132,7 @@ fn connector(at: &str, connector: &Connector, found: &mut Found) {
 
 fn upstream(at: &str, upstream: &Upstream, found: &mut Found) {
     let sql = upstream.is_sql();
-    if upstream.account.is_some() {
-        found.not_yet(format!("{at}/account"), "without limits there is nothing to share");
-    }
+    walls::policies(at, upstream, found);
     if !sql && upstream.sql.is_some() {
         found.add(format!("{at}/sql"), "only an upstream with a `postgres:` URL has a `sql` section");
     }

@@ -128,6 +128,11 @@ fn resolve_paths(config: &mut Config, folder: &Path) {
     if let super::Auth::Tokens(path) = &mut config.agent.auth {
         resolve(path);
     }
+    match &mut config.state {
+        super::State::File(state) => resolve(&mut state.file),
+        super::State::Redis(state) => state.ca.as_mut().into_iter().for_each(resolve),
+        super::State::Memory(_) => {}
+    }
     for connector in config.connectors.values_mut() {
         resolve(&mut connector.component);
         connector.upstreams.values_mut().filter_map(|u| u.ca.as_mut()).for_each(resolve);
@@ -161,7 +166,7 @@ mod tests {
 agent: { listen: 127.0.0.1:4180, colour: red }
 defaults:
   deadline: soon
-state: { redis: rediss://quota }
+state: { redis: http://quota }
 connectors:
   under_score: { component: a.wasm }
   crm:
@@ -188,12 +193,12 @@ connectors:
     #[test]
     fn what_a_schema_cannot_say_is_named_too() {
         let text = "\
-state: { redis: rediss://quota }
+state: { redis: http://quota }
 connectors:
   under_score: { component: a.wasm }
   crm:
     component: crm.wasm
-    limits: { api: [\"100/1s\"] }
+    limits: { api: [\"100/1x\"] }
     upstreams:
       api: { url: ftp://example }
     credentials:
@@ -201,9 +206,9 @@ connectors:
 ";
         let found = messages(text).join("\n");
         for words in [
-            "state: not yet",
+            "state.redis: must start with",
             "under_score",
-            "limits: not yet",
+            "limits.api.0: `100/1x` is not a wall",
             "ftp",
             "refresh-token: not yet",
             "nowhere",
@@ -211,6 +216,36 @@ connectors:
         ] {
             assert!(found.contains(words), "{words} in {found}");
         }
+    }
+
+    #[test]
+    fn walls_name_what_exists_and_sharers_of_an_account_agree() {
+        let text = "\
+connectors:
+  crm:
+    component: crm.wasm
+    upstreams: { api: { url: \"https://a.example\", account: acme, queue: { items: 5 } } }
+    limits: { api: [\"100/min\", { wall: 1/s, per: channel }, 5/m], apy: [] }
+  replica:
+    component: crm.wasm
+    upstreams: { api: { url: \"https://b.example\", account: acme, queue: { items: 6 } } }
+    limits: { api: { walls: [50/min], replace: true } }
+  other:
+    component: crm.wasm
+    upstreams: { api: { url: \"https://c.example\", account: acme, breaker: { open: 2m } } }
+";
+        let found = messages(text);
+        let expect = |place: &str, words: &str| {
+            let said = |m: &String| m.starts_with(&format!("ferrata.yaml:{place}:")) && m.contains(words);
+            assert!(found.iter().any(said), "{place} {words} in {found:#?}");
+        };
+        expect("5", "connectors.crm.limits.api.1.per: a wall per resource is about one `operation`");
+        expect("5", "connectors.crm.limits.api.2: `5/m` is not a wall");
+        expect("5", "there is no upstream `apy`; there is: api");
+        expect("8", "connectors.replica.upstreams.api.queue: `crm` spends from the same account `acme`");
+        expect("9", "connectors.replica.limits.api: `crm` spends");
+        expect("12", "max_open: is shorter than `open`");
+        assert!(!found.iter().any(|m| m.contains("other.upstreams.api.queue")), "{found:#?}");
     }
 
     #[test]
@@ -227,7 +262,7 @@ connectors:
         let text = "\
 agent: { listen: nowhere }
 defaults: { deadline: 48h }
-state: { redis: rediss://quota }
+state: { redis: http://quota }
 connectors:
   crm:
     component: crm.wasm
@@ -241,7 +276,7 @@ connectors:
         for (place, words) in [
             ("1:10", "agent.listen: invalid socket address"),
             ("2:13", "longer than a day"),
-            ("3:1", "not yet"),
+            ("3:10", "must start with"),
             ("7:5", "unknown key"),
             ("9:14", "ftp"),
             ("11", "bot"),

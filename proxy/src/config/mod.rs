@@ -5,7 +5,9 @@
 //! nothing an operator writes is ever ignored.
 
 mod check;
+mod limits;
 mod load;
+mod policies;
 mod position;
 mod salvage;
 mod units;
@@ -20,7 +22,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::policy::{Mode, Priority};
+pub use limits::{Limits, LimitsSection, ScopedWall, Wall};
 pub use load::{ConfigError, Mistake, load, parse};
+pub use policies::{Breaker, Bulkhead, Queue, Retry};
 pub use position::Position;
 pub use units::{ByteSize, Period};
 pub use url::{BaseUrl, SqlUrl};
@@ -41,9 +46,13 @@ pub struct Config {
     /// Where the platform connects: probes and metrics, and the control socket.
     #[serde(default)]
     pub admin: Admin,
-    /// Where limits and credentials are kept: `memory` (the only one built so far), `{ file: … }` or `{ redis: … }`.
+    /// Where it is kept how much of the walls is used.
     #[serde(default)]
-    pub state: Option<Value>,
+    pub state: State,
+    /// How many sidecars spend from the same accounts without a shared `state`: each gets its part of every wall.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub replicas: u32,
     #[serde(default)]
     pub defaults: Defaults,
     /// Bounds of every sandbox; a connector may set its own.
@@ -118,19 +127,79 @@ pub struct Admin {
     pub control: Option<String>,
 }
 
+fn one() -> u32 {
+    1
+}
+
+/// `memory`, `{ file: … }` or `{ redis: … }`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum State {
+    Memory(InMemory),
+    File(StateFile),
+    Redis(StateRedis),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Memory(InMemory::Memory)
+    }
+}
+
+/// Forgotten when the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InMemory {
+    Memory,
+}
+
+/// A file that survives restarts and `kill -9`, on a volume of this sidecar alone.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateFile {
+    pub file: PathBuf,
+}
+
+/// A Redis that all sidecars share: `redis://`, `rediss://` or `redis+unix://`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateRedis {
+    pub redis: String,
+    /// PEM file of certificate authorities that are trusted instead of the public ones.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+}
+
+/// What holds for a call unless it says otherwise, and the most that it may say.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
-    /// The longest that a call may take; an agent may ask for less.
+    /// How long a call may take when its agent does not say.
     pub deadline: Period,
     /// What the process may hold for agents at once: requests, answers, sandboxes. Beyond it new calls are refused. Three quarters of the container's memory
     /// when absent, or 1 GiB where there is no container.
     pub memory: Option<ByteSize>,
+    /// The longest that an agent may ask for; as long as `deadline` when absent.
+    pub max_deadline: Option<Period>,
+    /// Who goes first at a wall, when the agent does not say.
+    pub priority: Priority,
+}
+
+impl Defaults {
+    /// The longest that any call may take.
+    pub fn longest(&self) -> std::time::Duration {
+        self.max_deadline.map_or(self.deadline.0, |longest| longest.0.max(self.deadline.0))
+    }
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { deadline: Period::seconds(30), memory: None }
+        Self {
+            deadline: Period::seconds(30),
+            memory: None,
+            max_deadline: None,
+            priority: Priority::Interactive,
+        }
     }
 }
 
@@ -193,9 +262,9 @@ pub struct Connector {
     /// Its own sandbox bounds, in place of the general ones.
     #[serde(default)]
     pub sandbox: Option<Sandbox>,
-    /// Walls per upstream. Not built yet.
+    /// Walls by upstream, beside those that its manifest knows.
     #[serde(default)]
-    pub limits: Option<Value>,
+    pub limits: BTreeMap<String, Limits>,
     /// Overrides of its mapping tables. Not built yet.
     #[serde(default)]
     pub mapping: Option<Value>,
@@ -245,9 +314,22 @@ pub struct Upstream {
     /// `https://host[:port][/base]`, `http://…` or `postgres://host[:port][,host…]/database`. One label of an https host may be
     /// `*`; a login then says which host it is.
     pub url: String,
-    /// Whose quota it is. Connectors that name the same account share its walls. Not built yet.
+    /// Whose quota it is. Connectors that name the same account for an upstream of the same name share its walls, its breaker and
+    /// what it takes at once. Without one, the quota is this connector's own.
     #[serde(default)]
     pub account: Option<String>,
+    #[serde(default)]
+    pub breaker: Breaker,
+    #[serde(default)]
+    pub retry: Retry,
+    #[serde(default)]
+    pub queue: Queue,
+    #[serde(default)]
+    pub bulkhead: Bulkhead,
+    /// When it is known to be down: `Sat 02:00-04:00 Europe/Berlin`, `Mon,Thu 23:30-00:15 UTC`, `daily 03:00-03:10 UTC`, or once,
+    /// `2026-12-24T20:00/2026-12-25T02:00 Europe/Berlin`. Calls are answered with the time it ends.
+    #[serde(default)]
+    pub maintenance: Vec<String>,
     /// PEM file of certificate authorities that are trusted beside the public ones.
     #[serde(default)]
     pub ca: Option<PathBuf>,
@@ -266,6 +348,12 @@ impl Upstream {
     /// Whether the URL is one of PostgreSQL.
     pub fn is_sql(&self) -> bool {
         self.url.starts_with("postgres:") || self.url.starts_with("postgresql:")
+    }
+
+    /// Whether it is the same system reached in the same way, whatever its policies are.
+    pub fn is_the_same_system(&self, other: &Self) -> bool {
+        let way = |u: &Self| (u.url.clone(), u.ca.clone(), u.connect, u.max_response, u.sql.clone());
+        way(self) == way(other)
     }
 
     fn default_connect() -> Period {
@@ -414,6 +502,8 @@ pub struct Access {
     pub allow: Vec<String>,
     /// JSON Schemas laid over the tools' own, by the tool's name.
     pub arguments: BTreeMap<String, Value>,
+    /// The highest priority that its calls may have.
+    pub max_priority: Priority,
 }
 
 /// The JSON Schema of the file, for editors and for `ferrata schema`.

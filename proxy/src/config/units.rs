@@ -20,6 +20,10 @@ impl Period {
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
+
+    pub const fn milliseconds(milliseconds: u64) -> Self {
+        Self(Duration::from_millis(milliseconds))
+    }
 }
 
 impl<'de> Deserialize<'de> for Period {

@@ -1,5 +1,6 @@
 //! Loading a connector: read, compile, describe, compare with the grants, list its tools.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,8 @@ use crate::call::{Caller, Deadline};
 use crate::config;
 use crate::credential::Credentials;
 use crate::egress::Egress;
+use crate::egress::account::Accounts;
+use crate::egress::account::registry::Seat;
 use crate::egress::operation::Operations;
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstreams;
@@ -41,14 +44,14 @@ pub fn compile(engine: &Engine, cache: &CompiledCache, path: &Path) -> Result<()
 }
 
 /// Loads a connector; the error is a sentence for the operator. What belongs to its upstreams (connections, sessions) is taken
-/// over from the `previous` generation if nothing about it changed.
+/// over from the `previous` generation if nothing about it changed; what was used of their walls stays with the `accounts`.
 pub async fn load(
     engine: &Engine,
     cache: &CompiledCache,
     name: &str,
     config: &config::Connector,
     bounds: Bounds,
-    previous: Option<&Arc<Connector>>,
+    (previous, accounts): (Option<&Arc<Connector>>, &Accounts),
 ) -> Result<Connector, String> {
     let bytes = component::read(&config.component)?;
     let loaded = compile_aside(engine, cache, bytes).await?;
@@ -56,7 +59,9 @@ pub async fn load(
     let (manifest, loaded) = describe(Arc::clone(&name), loaded, config, bounds).await?;
     manifest.check_grants(config, loaded.authenticator.is_some())?;
 
-    let operations = manifest.operations()?;
+    let operations = manifest.operations(config)?;
+    // Its walls hold from here on, and no longer than this if it does not load.
+    let seats = seats(accounts, &name, &manifest, config)?;
     let (credentials, upstreams) = match previous.filter(|p| p.is_for_the_same(&manifest, config)) {
         Some(previous) => previous.hand_on(),
         None => {
@@ -65,7 +70,8 @@ pub async fn load(
             (credentials, upstreams)
         }
     };
-    let egress = Egress::new(Arc::clone(&name), operations.clone(), upstreams, Arc::clone(&credentials));
+    let at = seats.iter().map(|(upstream, seat)| (upstream.clone(), Arc::clone(&seat.account))).collect();
+    let egress = Egress::new(Arc::clone(&name), operations.clone(), upstreams, Arc::clone(&credentials), at);
     let sandboxes = Arc::new(Sandboxes::new(loaded, runtime(&name, config, bounds, egress)));
     credentials.set_login(Arc::new(GuestLogin::new(&sandboxes)));
 
@@ -73,6 +79,7 @@ pub async fn load(
     let tools = ToolSpec::all(&name, tools, &operations)?;
     let resources = Resources::new(&name, list_resources(&sandboxes).await?)?;
     let prompts = PromptSpec::all(&name, list_prompts(&sandboxes).await?)?;
+    seats.into_values().for_each(|seat| drop(seat.keep()));
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
     Ok(Connector { name, generation, manifest, tools, resources, prompts, sandboxes, config: config.clone() })
 }
@@ -82,6 +89,20 @@ async fn compile_aside(engine: &Engine, cache: &CompiledCache, bytes: Vec<u8>) -
     let (engine, cache) = (engine.clone(), cache.clone());
     let compiled = tokio::task::spawn_blocking(move || component::load(&engine, &cache, &bytes));
     compiled.await.map_err(|e| format!("compiling it failed: {e}"))?
+}
+
+/// The connector's place at the account of each of its upstreams.
+fn seats(
+    accounts: &Accounts,
+    name: &Arc<str>,
+    manifest: &Manifest,
+    config: &config::Connector,
+) -> Result<BTreeMap<String, Seat>, String> {
+    let seat = |upstream: &String| {
+        let seat = accounts.join(name, upstream, config, manifest.walls(upstream));
+        seat.map(|seat| (upstream.clone(), seat)).map_err(|e| format!("limits of `{upstream}`: {e}"))
+    };
+    config.upstreams.keys().map(seat).collect()
 }
 
 fn runtime(name: &Arc<str>, config: &config::Connector, bounds: Bounds, egress: Egress) -> Arc<Runtime> {
@@ -107,6 +128,7 @@ async fn describe(
         Operations::default(),
         Arc::new(Upstreams::default()),
         Arc::new(Credentials::new([])),
+        BTreeMap::new(),
     );
     let sandboxes = Sandboxes::new(loaded, runtime(&name, config, bounds, nothing));
     let indices = &sandboxes.loaded.manifest;

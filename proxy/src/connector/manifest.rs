@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::config::{self, CredentialKind, Position};
 use crate::credential::{Credential, Credentials, Source};
 use crate::egress::operation::{Effect, Operation, Operations};
+use crate::policy::limit::quota::Quota;
+use crate::policy::limit::{self, Wall};
 
 /// What a manifest must be; the same file that authors read.
 const SCHEMA: &str = include_str!("../../../wit/manifest.schema.json");
@@ -72,6 +74,21 @@ struct NeededOperation {
     method: String,
     path: String,
     effect: Effect,
+    #[serde(default = "one")]
+    cost: u64,
+    #[serde(default)]
+    walls: Vec<NeededWall>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct NeededWall {
+    limit: Quota,
+    per: Option<Arc<str>>,
+    source: Arc<str>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl Manifest {
@@ -115,6 +132,7 @@ impl Manifest {
         self.check_settings(config, &mut found);
         self.check_upstreams(config, &mut found);
         self.check_credentials(config, can_log_in, &mut found);
+        self.check_limits(config, &mut found);
         if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
     }
 
@@ -168,13 +186,44 @@ impl Manifest {
         unknown(config.credentials.keys(), &known, "credential", found);
     }
 
+    fn check_limits(&self, config: &config::Connector, found: &mut Vec<String>) {
+        for (upstream, limits) in &config.limits {
+            let labels: Vec<_> = self
+                .operations
+                .iter()
+                .filter(|o| o.upstream == *upstream)
+                .map(|o| o.label.as_str())
+                .collect();
+            let named = limits.walls().iter().filter_map(config::Wall::operation);
+            for operation in named.filter(|operation| !labels.contains(operation)) {
+                let known = labels.join(", ");
+                found.push(format!(
+                    "limits.{upstream}: it has no operation `{operation}` there; it knows: {known}"
+                ));
+            }
+        }
+    }
+
+    /// The walls that it knows of one upstream.
+    pub fn walls(&self, upstream: &str) -> Vec<Wall> {
+        let operations = self.operations.iter().filter(|o| o.upstream == upstream);
+        let walls = operations.flat_map(|o| {
+            o.walls.iter().map(|wall| Wall {
+                operation: Some(o.label.as_str().into()),
+                per: wall.per.clone(),
+                ..Wall::new(wall.limit.clone(), limit::Source::Connector(Arc::clone(&wall.source)))
+            })
+        });
+        walls.collect()
+    }
+
     /// Whether another generation's credentials are for the same things.
     pub fn needs_the_same_credentials(&self, other: &Self) -> bool {
         self.credentials == other.credentials
     }
 
-    /// The operations, with their patterns compiled.
-    pub fn operations(&self) -> Result<Operations, String> {
+    /// The operations, with their patterns compiled, and what the operator's walls say of them.
+    pub fn operations(&self, config: &config::Connector) -> Result<Operations, String> {
         let compiled = self.operations.iter().map(|o| {
             if !self.upstreams.iter().any(|u| u.name == o.upstream) {
                 return Err(format!(
@@ -183,6 +232,7 @@ impl Manifest {
                 ));
             }
             Operation::new(&o.label, &o.upstream, &o.method, &o.path, o.effect)
+                .map(|operation| operation.charging(o.cost, o.per(config)))
                 .map_err(|e| format!("its operation `{}`: {e}", o.label))
         });
         Ok(Operations::new(compiled.collect::<Result<_, _>>()?))
@@ -197,6 +247,16 @@ impl Manifest {
         let left_out =
             self.credentials.iter().map(|c| &c.name).filter(|name| !config.credentials.contains_key(*name));
         Ok(Credentials::new(granted.collect::<Result<Vec<_>, _>>()?).leaving_out(left_out.cloned()))
+    }
+}
+
+impl NeededOperation {
+    /// The argument that names the resource which one of its walls is about.
+    fn per(&self, config: &config::Connector) -> Option<Arc<str>> {
+        let limits = config.limits.get(&self.upstream).into_iter().flat_map(config::Limits::walls);
+        let operators =
+            limits.filter(|wall| wall.operation() == Some(&self.label)).find_map(config::Wall::per);
+        operators.map(Arc::from).or_else(|| self.walls.iter().find_map(|wall| wall.per.clone()))
     }
 }
 
@@ -266,7 +326,10 @@ mod tests {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
         let example = Manifest::parse(&schema["examples"][0].to_string()).unwrap();
         assert_eq!(example.name, "chat");
-        assert!(example.operations().is_ok());
+        let config = serde_json::from_str(r#"{"component":"chat.wasm"}"#).unwrap();
+        assert!(example.operations(&config).is_ok());
+        let walls = example.walls("api");
+        assert_eq!((&*walls[0].name, walls[0].per.as_deref()), ("1/s", Some("channel")));
     }
 
     #[test]

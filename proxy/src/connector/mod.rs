@@ -46,6 +46,7 @@ use crate::credential::Credentials;
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstreams;
 use crate::fault::{Fault, FaultKind, Outcome};
+use crate::policy::Priority;
 use crate::telemetry::TraceContext;
 use bindings::tools::{self, Invocation};
 use bindings::types;
@@ -79,6 +80,9 @@ pub struct Admitted {
     pub arguments: Box<RawValue>,
     pub caller: Caller,
     pub deadline: Deadline,
+    pub priority: Priority,
+    /// Which task of the agent's it is part of.
+    pub workflow: Option<Arc<str>>,
     pub trace: TraceContext,
     pub idempotency_key: String,
     pub inputs: Option<Inputs>,
@@ -92,6 +96,8 @@ impl Admitted {
             arguments: self.arguments.clone(),
             caller: self.caller.clone(),
             deadline: self.deadline,
+            priority: self.priority,
+            workflow: self.workflow.clone(),
             trace: self.trace,
             idempotency_key: self.idempotency_key.clone(),
             inputs: None,
@@ -104,7 +110,10 @@ impl Connector {
     /// Makes one call of one tool. Dropping the future stops the guest and what it has under way.
     pub async fn call(&self, tool: &ToolSpec, call: Admitted) -> Result<ToolResult, Fault> {
         let purpose = Purpose::Call { ceiling: tool.effect };
-        let scope = Arc::new(Scope::new(purpose, call.caller, call.deadline, call.trace));
+        let scope = Scope::new(purpose, call.caller, call.deadline, call.trace);
+        // Only where a wall is about what an argument names.
+        let named = self.sandboxes.runtime.egress.has_resources().then(|| call.arguments.clone());
+        let scope = Arc::new(scope.of_call(named, call.priority, call.workflow));
         let invocation = Invocation {
             id: "1".to_owned(),
             arguments: String::from(Box::<str>::from(call.arguments)),
@@ -175,7 +184,11 @@ impl Connector {
 
     /// Whether a next generation would use the same upstreams with the same credentials.
     fn is_for_the_same(&self, manifest: &Manifest, config: &config::Connector) -> bool {
-        self.config.upstreams == config.upstreams
+        let same = |(name, upstream): (&String, &config::Upstream)| {
+            config.upstreams.get(name).is_some_and(|other| upstream.is_the_same_system(other))
+        };
+        self.config.upstreams.len() == config.upstreams.len()
+            && self.config.upstreams.iter().all(same)
             && self.config.credentials == config.credentials
             && self.manifest.needs_the_same_credentials(manifest)
     }

@@ -9,12 +9,16 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde_json::Value;
 
+use super::account::Pending;
 use super::client::Answer;
+use super::health;
 use super::request::Judged;
 use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, REDACTED, Scrubber};
+use super::sending::Sending;
 use crate::credential::{Material, SecretValue};
 use crate::fault::{Fault, FaultKind};
+use crate::policy::time::Moment;
 use crate::telemetry::metric;
 
 /// Members of a login's answer that are secrets, whatever the connector says: the host takes them out by itself. Compared in lower case and
@@ -92,8 +96,11 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Exchange {
     pub(super) request: Judged,
+    pub(super) sending: Sending,
     /// What the request was written with, by credential.
     pub(super) materials: BTreeMap<Arc<str>, Arc<Material>>,
+    /// What the answer says of the system's health is still to be said.
+    pending: Option<Pending>,
     pub(super) renewed: bool,
     pub(super) settled: bool,
     answer: Answer,
@@ -107,25 +114,54 @@ pub struct Exchange {
     visible: Option<Bytes>,
 }
 
+/// One answer, what it was asked with, and what it is still to be judged by.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) answer: Answer,
+    pub(super) scrubber: Scrubber,
+    pub(super) materials: BTreeMap<Arc<str>, Arc<Material>>,
+    pub(super) pending: Pending,
+}
+
 impl Exchange {
-    pub(super) fn new(
-        request: Judged,
-        materials: BTreeMap<Arc<str>, Arc<Material>>,
-        (answer, scrubber): (Answer, Scrubber),
-        scope: &Scope,
-    ) -> Self {
-        let in_login = matches!(scope.purpose, Purpose::Login { .. });
-        let (renewed, settled, redacted, visible) = (false, false, None, None);
-        let mut exchange =
-            Self { request, materials, renewed, settled, answer, redacted, scrubber, in_login, visible };
+    pub(super) fn new(request: Judged, sending: Sending, answered: Answered, scope: &Scope) -> Self {
+        let Answered { answer, scrubber, materials, pending } = answered;
+        let mut exchange = Self {
+            request,
+            sending,
+            materials,
+            pending: Some(pending),
+            renewed: false,
+            settled: false,
+            answer,
+            redacted: None,
+            scrubber,
+            in_login: matches!(scope.purpose, Purpose::Login { .. }),
+            visible: None,
+        };
         exchange.hide_tokens();
         exchange
     }
 
     /// Puts a new answer in place of the old one.
-    pub(super) fn replace(&mut self, (answer, scrubber): (Answer, Scrubber)) {
+    pub(super) fn replace(&mut self, answered: Answered) {
+        let Answered { answer, scrubber, materials, pending } = answered;
         (self.answer, self.scrubber, self.redacted, self.visible) = (answer, scrubber, None, None);
+        (self.materials, self.pending) = (materials, Some(pending));
         self.hide_tokens();
+    }
+
+    /// When the request was sent whose answer nobody has judged yet.
+    pub(super) fn sent_at(&self) -> Option<Moment> {
+        self.pending.as_ref().map(|pending| pending.sent_at)
+    }
+
+    /// Says what the answer means for the system's health; when its request was sent.
+    pub(super) fn judge(&mut self, verdict: &Verdict) -> Option<Moment> {
+        let pending = self.pending.take()?;
+        let (sent_at, took) = (pending.sent_at, pending.took);
+        pending.judge(health::of_verdict(verdict, took));
+        Some(sent_at)
     }
 
     pub fn status(&self) -> StatusCode {
@@ -257,36 +293,20 @@ fn is_token(member: &str) -> bool {
     TOKEN_MEMBERS.contains(&plain.as_str())
 }
 
-/// What a `Retry-After` header asks for (RFC 9110 section 10.2.3): seconds or a date.
-pub fn retry_after(header: &str) -> Option<Duration> {
-    let text = header.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More than can be counted is for ever.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let wait = date.as_second().saturating_sub(jiff::Timestamp::now().as_second());
-    Some(Duration::from_secs(u64::try_from(wait).unwrap_or(0)))
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::*;
     use crate::call::{Caller, Deadline};
+    use crate::clock::Clock;
+    use crate::egress::account::{Account, Name};
     use crate::egress::operation::Effect;
+    use crate::policy::breaker::Outcome;
+    use crate::policy::limit::{Limits, WallSet};
     use crate::telemetry::TraceContext;
 
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after("30"), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(retry_after("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
-        assert_eq!((retry_after("soon"), retry_after("+5"), retry_after("")), (None, None, None));
-    }
-
-    fn exchange(body: &str, in_login: bool) -> (Exchange, Scope) {
+    async fn exchange(body: &str, in_login: bool) -> (Exchange, Scope) {
         let purpose = match in_login {
             true => Purpose::Login { credential: "login".into() },
             false => Purpose::Call { ceiling: Effect::Read },
@@ -297,7 +317,14 @@ mod tests {
         headers.insert(http::header::SET_COOKIE, HeaderValue::from_static("sid=very-secret-cookie"));
         let answer = Answer { status: StatusCode::OK, headers, body: Bytes::from(body.to_owned()) };
         let request = Judged::for_tests("api");
-        let exchange = Exchange::new(request, BTreeMap::new(), (answer, Scrubber::default()), &scope);
+        let name = Name { account: "test".into(), upstream: "api".into() };
+        let account =
+            Arc::new(Account::open(name, Clock::start(), Limits::new(&WallSet::default())).unwrap());
+        let mut sending = Sending::new(&account, &"test".into(), &scope, request.claim());
+        let pending = sending.enter().await.unwrap().answered(|took| Outcome::Success { took });
+        let (scrubber, materials) = (Scrubber::default(), BTreeMap::new());
+        let exchange =
+            Exchange::new(request, sending, Answered { answer, scrubber, materials, pending }, &scope);
         (exchange, scope)
     }
 
@@ -315,7 +342,7 @@ mod tests {
             r#"{"sid":"123456"}"#,
             "access_token=xoxp-123456",
         ] {
-            let (mut exchange, _) = exchange(body, true);
+            let (mut exchange, _) = exchange(body, true).await;
             let shown = shown(&mut exchange);
             assert!(!shown.contains("123456"), "{body}");
             assert_eq!(shown.contains("a-word-that-is-none"), body.contains("a-word-that-is-none"), "{body}");
@@ -327,7 +354,7 @@ mod tests {
     async fn what_is_captured_leaves_the_body_and_can_be_captured_in_a_login_too() {
         for in_login in [false, true] {
             let body = r#"{"access_token":"a\/b-12345678","expires_in":3600}"#;
-            let (mut exchange, scope) = exchange(body, in_login);
+            let (mut exchange, scope) = exchange(body, in_login).await;
             let name = exchange.capture(&Place::Body("/access_token".to_owned()), &scope).unwrap().unwrap();
             assert_eq!(scope.captured(&name).unwrap().value.expose(), b"a/b-12345678");
             let shown = shown(&mut exchange);
@@ -339,7 +366,7 @@ mod tests {
     #[tokio::test]
     async fn a_captured_secret_is_bounded() {
         let body = serde_json::json!({ "t": "x".repeat(MAX_CAPTURED_BYTES + 1), "s": "short" }).to_string();
-        let (mut exchange, scope) = exchange(&body, false);
+        let (mut exchange, scope) = exchange(&body, false).await;
         assert!(exchange.capture(&Place::Body("/t".to_owned()), &scope).is_err());
         assert!(exchange.capture(&Place::Body("/s".to_owned()), &scope).is_err());
         assert!(exchange.capture(&Place::Body("/absent".to_owned()), &scope).unwrap().is_none());

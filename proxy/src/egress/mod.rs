@@ -8,16 +8,21 @@ pub mod client;
 mod connect;
 mod counted;
 pub mod exchange;
+mod health;
 pub mod operation;
+pub mod options;
 pub mod part;
 pub mod path;
 pub mod request;
 pub mod resolve;
+pub mod said;
 pub mod scope;
 pub mod scrub;
+pub mod sending;
 pub mod settle;
 mod spelling;
 pub mod sql;
+mod statement;
 pub mod upstream;
 
 use std::collections::BTreeMap;
@@ -25,15 +30,17 @@ use std::sync::Arc;
 
 use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
+use crate::policy::retry::Failure;
 use crate::telemetry::metric;
+use account::Account;
 use client::{Answer, ClientError};
 use counted::{Counted, Counts};
-use exchange::Exchange;
-use operation::{Effect, Mismatch, Operations};
+use exchange::{Answered, Exchange};
+use operation::{Effect, Mismatch, Operation, Operations};
 use path::GuestPath;
 use request::{Judged, Request};
 use scope::{Purpose, Scope};
-use scrub::Scrubber;
+use sending::{Failed, Sending};
 use upstream::{Http, Upstream, Upstreams};
 
 /// A guest's request that breaks a rule of the house, or lacks what it may ask for: never sent, and counted.
@@ -80,6 +87,8 @@ pub struct Egress {
     pub upstreams: Arc<Upstreams>,
     pub credentials: Arc<Credentials>,
     counted: Counted,
+    /// The walls in front of each upstream, by its name.
+    accounts: BTreeMap<String, Arc<Account>>,
 }
 
 impl Egress {
@@ -88,9 +97,10 @@ impl Egress {
         operations: Operations,
         upstreams: Arc<Upstreams>,
         credentials: Arc<Credentials>,
+        accounts: BTreeMap<String, Arc<Account>>,
     ) -> Self {
         let counted = Counted::new(Arc::clone(&connector));
-        Self { connector, operations, upstreams, credentials, counted }
+        Self { connector, operations, upstreams, credentials, counted, accounts }
     }
 
     /// What a guest is told of a request that was refused, which is counted.
@@ -101,31 +111,53 @@ impl Egress {
     /// Sends one request for a guest and returns the answer, whatever its status.
     pub async fn send(&self, scope: &Scope, request: Request) -> Result<Exchange, Fault> {
         let (upstream, judged) = self.judge(scope, request).map_err(|refusal| self.refuse(refusal))?;
-        let materials = self.materials(scope, &judged).await?;
-        let answered = self.attempt(scope, upstream, &judged, &materials).await?;
-        let exchange = Exchange::new(judged, materials, answered, scope);
+        // A login that is due is waited for here, where nothing is held that others wait for.
+        self.materials(scope, &judged).await?;
+        let mut sending =
+            Sending::new(self.account(&judged.upstream)?, &self.connector, scope, judged.claim());
+        let answered = self.deliver(scope, upstream, &judged, &mut sending).await?;
+        let exchange = Exchange::new(judged, sending, answered, scope);
         scope.note_held(exchange.held_bytes());
         Ok(exchange)
     }
 
-    /// One sending. The stack, outermost first; the policies whose places are marked are not built.
+    /// Sends until there is an answer, or policy says that it is enough.
+    async fn deliver(
+        &self,
+        scope: &Scope,
+        upstream: &Http,
+        request: &Judged,
+        sending: &mut Sending,
+    ) -> Result<Answered, Fault> {
+        loop {
+            match self.attempt(scope, upstream, request, sending).await {
+                Ok(answered) => return Ok(answered),
+                Err(Failed { fault, failure: None }) => return Err(fault),
+                Err(Failed { fault, failure: Some(failure) }) => sending.again(failure, fault).await?,
+            }
+        }
+    }
+
+    /// One sending: the stack, outermost first. A statement passes the same one (`statement`).
     async fn attempt(
         &self,
         scope: &Scope,
         upstream: &Http,
         request: &Judged,
-        materials: &BTreeMap<Arc<str>, Arc<Material>>,
-    ) -> Result<(Answer, Scrubber), Fault> {
-        //  1. retry decision            (place; `settle` decides about a renewed credential)
-        //  2. breaker                   (place)
-        //  3. limiter and queue         (place)
-        //  4. breaker, once more        (place)
-        //  5. bulkhead                  (place)
+        sending: &mut Sending,
+    ) -> Result<Answered, Failed> {
+        //  1. retry decision: `deliver` and `settle`, which come here once for each attempt
+        //  2. breaker
+        //  3. limiter and queue: waits for its turn
+        //  4. breaker, once more: it may have opened meanwhile
+        //  5. bulkhead
+        let mut leave = sending.enter().await?;
         //  6. credential: secrets are written last, so that nothing above ever holds them
+        let materials = self.materials(scope, request).await?;
         let base = upstream.base(materials.values())?;
         let mut scrubber = self.credentials.scrubber();
-        let wire = request.write(&base, scope, materials, &mut scrubber)?;
-        scope.note_sent(request.effect);
+        let wire = request.write(&base, scope, &materials, &mut scrubber)?;
+        sending.note_sent(scope, &mut leave);
         //  7. client: connection, TLS, bounds, deadline
         let sent = tokio::time::timeout_at(scope.deadline.instant(), upstream.client.send(wire)).await;
         scope.count_attempt();
@@ -133,21 +165,36 @@ impl Egress {
         match sent {
             Ok(Ok(answer)) => {
                 self.count(request, answer.status.as_str());
+                let pending = leave.answered(|took| health::of_status(answer.status, took));
                 self.check_readable(request, &answer)?;
-                Ok((answer, scrubber))
+                self.learn(sending, &answer, pending.sent_at);
+                Ok(Answered { answer, scrubber, materials, pending })
             }
             Ok(Err(error)) => {
                 self.count(request, "none");
-                if matches!(error, ClientError::Connect(_) | ClientError::NotTaken(_)) {
-                    scope.note_refused(request.effect);
+                let (left_us, outcome, failure) = health::of_error(&error);
+                leave.failed(left_us, outcome);
+                if failure == Some(Failure::NeverSent) {
+                    sending.note_refused(scope);
                 }
-                Err(self.no_answer(request, error))
+                Err(Failed { fault: self.no_answer(request, error), failure })
             }
             Err(_) => {
                 self.count(request, "none");
-                Err(self.too_late(request))
+                let waited = leave.waited();
+                leave.failed(true, Some(health::timed_out(waited)));
+                Err(self.too_late(request).into())
             }
         }
+    }
+
+    /// Whether a wall of one of the operations is about what an argument names.
+    pub fn has_resources(&self) -> bool {
+        self.operations.have_resources()
+    }
+
+    fn account(&self, upstream: &str) -> Result<&Arc<Account>, Fault> {
+        self.accounts.get(upstream).ok_or_else(|| Fault::internal(format!("`{upstream}` has no account")))
     }
 
     /// An answer in an encoding that nobody asked for cannot be searched for secrets.
@@ -175,11 +222,11 @@ impl Egress {
         };
         let path = GuestPath::parse(&request.path)
             .map_err(|why| Refusal::new("path", format!("{:?}: {why}", request.path)))?;
-        let (label, effect) = self.operation(scope, &request, &path)?;
+        let (operation, effect) = self.operation(scope, &request, &path)?;
         let mut judged = Judged::new(
             request,
             (Arc::clone(&self.connector), Arc::clone(&upstream.name)),
-            label,
+            (operation, scope),
             effect,
             path,
         )?;
@@ -193,7 +240,7 @@ impl Egress {
         scope: &Scope,
         request: &Request,
         path: &GuestPath,
-    ) -> Result<(Arc<str>, Effect), Refusal> {
+    ) -> Result<(&Operation, Effect), Refusal> {
         let Request { upstream, operation, method, .. } = request;
         let (found, effect) = self.operations.judge(upstream, operation, method, path).map_err(|m| {
             let why = match m {
@@ -204,7 +251,7 @@ impl Egress {
         })?;
         let effect = effect.max(request.effect);
         within_ceiling(scope, effect)?;
-        Ok((Arc::clone(&found.label), effect))
+        Ok((found, effect))
     }
 
     /// Judges a statement in the same way: its operation must be granted and no stronger than the call.
@@ -214,13 +261,13 @@ impl Egress {
         upstream: &str,
         operation: &str,
         effect: Effect,
-    ) -> Result<Effect, Refusal> {
+    ) -> Result<(&Operation, Effect), Refusal> {
         let found = self.operations.find(upstream, operation).ok_or_else(|| {
             Refusal::new("operation", format!("`{operation}` is not in the manifest for `{upstream}`"))
         })?;
         let effect = effect.max(found.effect);
         within_ceiling(scope, effect)?;
-        Ok(effect)
+        Ok((found, effect))
     }
 
     /// The secrets that a request is written with, at this moment.

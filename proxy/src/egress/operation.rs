@@ -40,6 +40,10 @@ pub struct Operation {
     pub upstream: Arc<str>,
     pub method: String,
     pub effect: Effect,
+    /// What one request charges the walls.
+    pub cost: u64,
+    /// The tool's argument that names what its walls are about, if one of them is about a resource.
+    pub per: Option<Arc<str>>,
     pattern: Vec<Segment>,
 }
 
@@ -67,8 +71,15 @@ impl Operation {
             upstream: upstream.into(),
             method: method.to_owned(),
             effect,
+            cost: 1,
+            per: None,
             pattern,
         })
+    }
+
+    /// The same, at a cost, with walls about a resource.
+    pub fn charging(self, cost: u64, per: Option<Arc<str>>) -> Self {
+        Self { cost, per, ..self }
     }
 
     fn matches(&self, method: &str, path: &GuestPath) -> bool {
@@ -147,6 +158,11 @@ impl Operations {
     /// The operation of that label.
     pub fn find(&self, upstream: &str, label: &str) -> Option<&Operation> {
         self.0.iter().find(|o| *o.upstream == *upstream && *o.label == *label)
+    }
+
+    /// Whether a wall of one of them is about a resource.
+    pub fn have_resources(&self) -> bool {
+        self.0.iter().any(|o| o.per.is_some())
     }
 
     /// Whether any upstream has an operation of that label.

@@ -11,11 +11,13 @@ use http::{HeaderName, HeaderValue, Method};
 use http_body_util::Full;
 
 use super::Refusal;
-use super::operation::Effect;
+use super::operation::{Effect, Operation};
+use super::options::Options;
 use super::part::{Atom, Encoding, MAX_PARTS, Part};
 use super::path::GuestPath;
 use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, Scrubber};
+use super::sending::Claim;
 use crate::config::{BaseUrl, Position};
 use crate::credential::{Credential, Credentials, Material, SecretValue};
 use crate::fault::Fault;
@@ -28,6 +30,9 @@ const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// Most bytes that secrets may add to one header or body.
 const MAX_SECRETS_BYTES: usize = 256 << 10;
+
+/// The header that asks a system to do the same request once however often it comes.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Headers that are the host's alone; `proxy-*` too.
 const HOSTS_HEADERS: [&str; 13] = [
@@ -57,6 +62,8 @@ pub struct Request {
     pub path: String,
     pub headers: Vec<(String, Vec<Part>)>,
     pub body: Vec<Part>,
+    /// JSON.
+    pub options: Option<String>,
 }
 
 /// A request that may be sent, as often as policy says.
@@ -73,6 +80,11 @@ pub struct Judged {
     body: Vec<Part>,
     /// The configured credentials that it is written with.
     pub credentials: Vec<Arc<str>>,
+    /// What it charges, and of which resource's walls.
+    cost: u64,
+    resource: Option<Arc<str>>,
+    /// Whether it carries a key by which the system knows that it is the same once more.
+    keyed: bool,
 }
 
 impl Judged {
@@ -80,7 +92,7 @@ impl Judged {
     pub fn new(
         request: Request,
         (connector, upstream): (Arc<str>, Arc<str>),
-        operation: Arc<str>,
+        (operation, scope): (&Operation, &Scope),
         effect: Effect,
         path: GuestPath,
     ) -> Result<Self, Refusal> {
@@ -91,17 +103,34 @@ impl Judged {
         }
         let headers = request.headers.into_iter().map(header).collect::<Result<Vec<_>, _>>()?;
         parts_are_bounded(&request.body)?;
+        let options = Options::read(request.options.as_deref())?;
+        let keyed = options.idempotent || headers.iter().any(|(name, _)| name == IDEMPOTENCY_KEY);
         Ok(Self {
             connector,
             upstream,
-            operation,
+            operation: Arc::clone(&operation.label),
             effect,
             method,
             path,
             headers,
             body: request.body,
             credentials: Vec::new(),
+            cost: operation.cost,
+            resource: options.resource(operation, scope),
+            keyed,
         })
+    }
+
+    /// What it asks of the walls.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            operation: Arc::clone(&self.operation),
+            resource: self.resource.clone(),
+            cost: self.cost,
+            effect: self.effect,
+            keyed: self.keyed,
+            bytes: self.body_bytes(),
+        }
     }
 
     /// Bytes of the body, as the guest wrote it.
@@ -124,6 +153,9 @@ impl Judged {
             headers,
             body,
             credentials,
+            cost: 1,
+            resource: None,
+            keyed: false,
         }
     }
 

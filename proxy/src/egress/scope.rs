@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::operation::Effect;
+use super::options::argument_text;
 use crate::call::{Caller, Deadline};
 use crate::credential::SecretValue;
 use crate::memory;
+use crate::policy::Priority;
 use crate::telemetry::TraceContext;
+use serde_json::value::RawValue;
 
 /// Most secrets that one call may capture: a login needs three.
 const MAX_CAPTURED: usize = 64;
@@ -49,6 +52,11 @@ pub struct Scope {
     pub caller: Caller,
     pub deadline: Deadline,
     pub trace: TraceContext,
+    pub priority: Priority,
+    /// Which task of the agent's it is part of.
+    pub workflow: Option<Arc<str>>,
+    /// The tool's arguments, where a wall is about what one of them names.
+    arguments: Option<Box<RawValue>>,
     attempts: AtomicU32,
     /// Writes that may have reached a system and were not refused by it.
     writes: AtomicU32,
@@ -69,7 +77,37 @@ impl Scope {
     pub fn new(purpose: Purpose, caller: Caller, deadline: Deadline, trace: TraceContext) -> Self {
         let (attempts, writes) = (AtomicU32::new(0), AtomicU32::new(0));
         let held = Mutex::new(memory::PROCESS.hold(0));
-        Self { purpose, caller, deadline, trace, attempts, writes, held, captured: Mutex::default() }
+        let (priority, workflow, arguments) = (Priority::default(), None, None);
+        let captured = Mutex::default();
+        Self {
+            purpose,
+            caller,
+            deadline,
+            trace,
+            priority,
+            workflow,
+            arguments,
+            attempts,
+            writes,
+            held,
+            captured,
+        }
+    }
+
+    /// The same, for a call with these arguments, where they matter, and what its caller said of its urgency and purpose.
+    pub fn of_call(
+        self,
+        arguments: Option<Box<RawValue>>,
+        priority: Priority,
+        workflow: Option<Arc<str>>,
+    ) -> Self {
+        Self { arguments, priority, workflow, ..self }
+    }
+
+    /// The tool's argument of that name, if it can name something.
+    pub fn argument(&self, name: &str) -> Option<Arc<str>> {
+        let arguments = serde_json::from_str(self.arguments.as_ref()?.get()).ok()?;
+        argument_text(&arguments, name)
     }
 
     /// Notes a request that is about to be sent: from now on, nobody knows what became of a write.

@@ -7,6 +7,7 @@ use jsonschema::Validator;
 
 use crate::config;
 use crate::connector::schema;
+use crate::policy::Priority;
 
 /// The rules of all agents. Without a section `access`, every known agent may call everything.
 #[derive(Default)]
@@ -15,6 +16,7 @@ pub struct AccessRules(Option<HashMap<Arc<str>, Rules>>);
 struct Rules {
     allow: Vec<String>,
     overlays: HashMap<String, Validator>,
+    max_priority: Priority,
 }
 
 impl AccessRules {
@@ -30,7 +32,11 @@ impl AccessRules {
             });
             Ok((
                 agent.as_str().into(),
-                Rules { allow: access.allow.clone(), overlays: overlays.collect::<Result<_, String>>()? },
+                Rules {
+                    allow: access.allow.clone(),
+                    overlays: overlays.collect::<Result<_, String>>()?,
+                    max_priority: access.max_priority,
+                },
             ))
         });
         rules.collect::<Result<_, String>>().map(|rules| Self(Some(rules)))
@@ -43,6 +49,11 @@ impl AccessRules {
                 rules.get(agent).is_some_and(|r| r.allow.iter().any(|pattern| glob(pattern, tool)))
             }
         }
+    }
+
+    /// The highest priority that this agent's calls may have.
+    pub fn max_priority(&self, agent: &str) -> Priority {
+        self.0.as_ref().and_then(|rules| rules.get(agent)).map_or(Priority::Interactive, |r| r.max_priority)
     }
 
     /// The schema laid over the tool's own, for this agent.

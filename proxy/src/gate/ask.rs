@@ -1,7 +1,6 @@
 //! What agents ask for besides tools. `access` is held against the URI of a resource, and the name of a prompt.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -177,7 +176,7 @@ async fn complete_prompt(
 }
 
 fn admit(catalog: &Catalog, ask: Ask) -> Asked {
-    let time: Duration = ask.timeout.map_or(catalog.deadline, |asked| asked.min(catalog.deadline));
+    let time = catalog.time(ask.timeout);
     Asked { caller: ask.caller, deadline: Deadline::after(time), trace: ask.trace, client: Client::default() }
 }
 

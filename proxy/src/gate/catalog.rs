@@ -11,8 +11,11 @@ use jsonschema::Validator;
 use super::access::AccessRules;
 use super::fallbacks;
 use super::record::Meters;
+use crate::call::Caller;
+use crate::config;
 use crate::connector::{Connector, Mirror, PromptSpec, ResourceSpec, Variables, check_name, check_path};
 use crate::flow::{Route, Step};
+use crate::policy::Priority;
 
 /// One configured connector.
 #[derive(Clone, Debug)]
@@ -130,8 +133,7 @@ pub struct Catalog {
     listings: HashMap<Arc<str>, Arc<Listing>>,
     /// For every other agent.
     general: Arc<Listing>,
-    /// The longest that a call may take.
-    pub deadline: Duration,
+    defaults: config::Defaults,
     /// No two catalogues of a process have the same.
     pub version: u64,
     /// What the operator wrote about tools that cannot be so; a sentence each.
@@ -142,7 +144,7 @@ pub struct Catalog {
 static VERSION: AtomicU64 = AtomicU64::new(0);
 
 impl Catalog {
-    pub fn new(slots: BTreeMap<String, Slot>, access: Arc<AccessRules>, deadline: Duration) -> Self {
+    pub fn new(slots: BTreeMap<String, Slot>, access: Arc<AccessRules>, defaults: config::Defaults) -> Self {
         let routes: BTreeMap<Arc<str>, Route> = slots.values().flat_map(routes_of).collect();
         let mut problems = Vec::new();
         let mut tool = |route: &Route| {
@@ -167,7 +169,18 @@ impl Catalog {
         let general = listing("");
         let version = VERSION.fetch_add(1, Ordering::Relaxed);
         let tools = tools.into_iter().collect();
-        Self { tools, slots, access, listings, general, deadline, version, problems }
+        Self { tools, slots, access, listings, general, defaults, version, problems }
+    }
+
+    /// How long a call may take whose caller is willing to wait for so long.
+    pub fn time(&self, asked: Option<Duration>) -> Duration {
+        asked.map_or(self.defaults.deadline.0, |asked| asked.min(self.defaults.longest()))
+    }
+
+    /// The priority of a call whose caller asks for that: no higher than its agent may have.
+    pub fn priority(&self, caller: &Caller, asked: Option<Priority>) -> Priority {
+        // The order is that of the queue: the later waits longer.
+        asked.unwrap_or(self.defaults.priority).max(self.access.max_priority(&caller.agent))
     }
 
     /// What the rules name and no connector has: a mistake that would open what the operator meant to close. A connector that is not

@@ -164,7 +164,8 @@ impl Gate {
             Some(key) => key,
             None => uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
         };
-        let time = call.timeout.map_or(catalog.deadline, |asked| asked.min(catalog.deadline));
+        let time = catalog.time(call.timeout);
+        let priority = catalog.priority(&call.caller, call.priority);
         let policy = catalog.version;
         drop(catalog);
         let caller = call.caller.clone();
@@ -172,6 +173,8 @@ impl Gate {
             arguments: call.arguments,
             caller: call.caller,
             deadline: Deadline::after(time),
+            priority,
+            workflow: call.workflow.map(Arc::from),
             trace: call.trace,
             idempotency_key,
             inputs: call.inputs,

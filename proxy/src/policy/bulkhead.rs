@@ -61,6 +61,11 @@ impl Bulkhead {
         Self { settings, used: 0, held: None }
     }
 
+    /// Other places from now on. Those taken stay taken.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     pub fn enter(&mut self, now: Now) -> Result<Place, Full> {
         let full = (self.used >= self.settings.places).then(|| self.full(now.mono));
         match (full, self.settings.mode) {

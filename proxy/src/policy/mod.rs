@@ -10,8 +10,12 @@ pub mod queue;
 pub mod retry;
 pub mod time;
 
-/// Whether a policy acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Whether a policy acts. `enforce` or `observe` where an operator writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     #[default]
     Enforce,
@@ -19,8 +23,9 @@ pub enum Mode {
     Observe,
 }
 
-/// Who goes first when not all can go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Who goes first when not all can go. `interactive` or `background` where an operator or an agent writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// Somebody is waiting for the answer.
     #[default]

@@ -1,4 +1,4 @@
-//! What an agent says about a call besides its arguments: deadline, workflow, idempotency key, trace.
+//! What an agent says about a call besides its arguments: deadline, priority, workflow, idempotency key, trace.
 //!
 //! MCP carries them in `_meta`, plain HTTP in headers; over HTTP an MCP call may use either, and
 //! `_meta`, which is nearer to the call, wins.
@@ -11,12 +11,14 @@ use serde_json::value::RawValue;
 
 use super::jsonrpc;
 use crate::call::{Ask, Caller, Client, ToolCall};
+use crate::policy::Priority;
 use crate::telemetry::TraceContext;
 
 /// Longest workflow id and idempotency key: what the common systems take as such a key.
 pub const MAX_TOKEN_BYTES: usize = 255;
 
 const TIMEOUT_HEADER: &str = "ferrata-timeout-ms";
+const PRIORITY_HEADER: &str = "ferrata-priority";
 const WORKFLOW_HEADER: &str = "ferrata-workflow";
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 const TRACE_HEADER: &str = "traceparent";
@@ -25,6 +27,7 @@ const TRACE_HEADER: &str = "traceparent";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetaHints<'a> {
     pub timeout_ms: Option<&'a RawValue>,
+    pub priority: Option<&'a RawValue>,
     pub workflow: Option<&'a RawValue>,
     pub idempotency_key: Option<&'a RawValue>,
     pub traceparent: Option<&'a RawValue>,
@@ -34,6 +37,7 @@ pub struct MetaHints<'a> {
 #[derive(Debug, PartialEq)]
 pub struct Hints {
     timeout: Option<Duration>,
+    priority: Option<Priority>,
     workflow: Option<String>,
     idempotency_key: Option<String>,
     trace: Option<String>,
@@ -43,11 +47,13 @@ impl Hints {
     /// Reads what there is; the error says which hint is wrong and what it may be.
     pub fn read(meta: MetaHints<'_>, headers: Option<&HeaderMap>) -> Result<Self, String> {
         let timeout = pick(meta.timeout_ms, headers, TIMEOUT_HEADER)?;
+        let priority = pick(meta.priority, headers, PRIORITY_HEADER)?;
         let workflow = pick(meta.workflow, headers, WORKFLOW_HEADER)?;
         let idempotency_key = pick(meta.idempotency_key, headers, IDEMPOTENCY_HEADER)?;
         let trace = pick(meta.traceparent, headers, TRACE_HEADER);
         Ok(Self {
             timeout: timeout.map(|text| milliseconds(&text)).transpose()?,
+            priority: priority.map(|text| self::priority(&text)).transpose()?,
             workflow: workflow.map(|text| checked_token(&text, WORKFLOW_HEADER)).transpose()?,
             idempotency_key: idempotency_key
                 .map(|text| checked_token(&text, IDEMPOTENCY_HEADER))
@@ -64,13 +70,18 @@ impl Hints {
     }
 
     pub fn into_call(self, arguments: Box<RawValue>, caller: Caller) -> ToolCall {
+        let trace = TraceContext::continue_from(self.trace.as_deref());
+        // A trace that begins here groups nothing.
+        let brought =
+            || Some(trace.trace_id()).filter(|id| self.trace.as_ref().is_some_and(|t| t.contains(id)));
         ToolCall {
             arguments,
             caller,
             timeout: self.timeout,
-            workflow: self.workflow,
+            priority: self.priority,
+            workflow: self.workflow.or_else(brought),
             idempotency_key: self.idempotency_key,
-            trace: TraceContext::continue_from(self.trace.as_deref()),
+            trace,
             inputs: None,
             client: Client::default(),
         }
@@ -99,6 +110,14 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn priority(text: &str) -> Result<Priority, String> {
+    match text {
+        "interactive" => Ok(Priority::Interactive),
+        "background" => Ok(Priority::Background),
+        _ => Err("The priority must be `interactive` or `background`.".into()),
+    }
+}
+
 fn checked_token(text: &str, name: &str) -> Result<String, String> {
     let fits = (1..=MAX_TOKEN_BYTES).contains(&text.len()) && !text.contains(char::is_control);
     fits.then(|| text.to_owned()).ok_or_else(|| {
@@ -121,6 +140,7 @@ mod tests {
     fn headers_speak_where_meta_is_silent() {
         let headers = [
             (TIMEOUT_HEADER, "250"),
+            (PRIORITY_HEADER, "background"),
             (WORKFLOW_HEADER, "from header"),
             (IDEMPOTENCY_HEADER, "k-1"),
             (TRACE_HEADER, "t"),
@@ -128,6 +148,7 @@ mod tests {
         let hints = read(r#"{"dev.ferrata/workflow":"from meta","progressToken":1}"#, &headers).unwrap();
         let expected = Hints {
             timeout: Some(Duration::from_millis(250)),
+            priority: Some(Priority::Background),
             workflow: Some("from meta".into()),
             idempotency_key: Some("k-1".into()),
             trace: Some("t".into()),
@@ -146,6 +167,7 @@ mod tests {
             r#"{"dev.ferrata/timeoutMs":-5}"#,
             r#"{"dev.ferrata/timeoutMs":1.5}"#,
             r#"{"dev.ferrata/timeoutMs":{}}"#,
+            r#"{"dev.ferrata/priority":"urgent"}"#,
             r#"{"dev.ferrata/workflow":[]}"#,
             r#"{"dev.ferrata/idempotencyKey":""}"#,
         ] {

@@ -1,6 +1,6 @@
 //! The names of everything that is counted or timed, and what `/metrics` says of it.
 
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 pub const CALLS: &str = "ferrata_calls_total";
 pub const CALL_SECONDS: &str = "ferrata_call_seconds";
@@ -12,6 +12,15 @@ pub const VERDICTS: &str = "ferrata_verdicts_total";
 pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
 pub const REDACTIONS: &str = "ferrata_redactions_total";
 pub const GUEST_TRAPS: &str = "ferrata_guest_traps_total";
+pub const REFUSALS: &str = "ferrata_refusals_total";
+pub const RETRIES: &str = "ferrata_retries_total";
+pub const THROTTLES: &str = "ferrata_throttles_total";
+pub const WALL_USED: &str = "ferrata_wall_used";
+pub const WALL_LIMIT: &str = "ferrata_wall_limit";
+pub const WALL_OBSERVED: &str = "ferrata_wall_would_have_refused_total";
+pub const BREAKER_STATE: &str = "ferrata_breaker_state";
+pub const WAITING: &str = "ferrata_waiting_requests";
+pub const UNDER_WAY: &str = "ferrata_requests_under_way";
 
 /// Tells the recorder what the names mean. After it was installed.
 pub fn describe() {
@@ -38,4 +47,19 @@ pub fn describe() {
     describe_counter!(GUEST_REFUSALS, "Requests of connectors that broke a rule and were not sent, by rule.");
     describe_counter!(REDACTIONS, "Bodies and headers of answers that a secret was taken out of.");
     describe_counter!(GUEST_TRAPS, "Runs of connectors that ended without an answer.");
+    describe_counter!(REFUSALS, "Requests that no policy let out, by account, wall and reason.");
+    describe_counter!(
+        RETRIES,
+        "Failed requests, by what was decided: `again`, or why they were not sent once more."
+    );
+    describe_counter!(
+        THROTTLES,
+        "Answers of upstreams that said \"too fast\"; our own refusals are not among them."
+    );
+    describe_gauge!(WALL_USED, "What counts against a wall now; of one per resource, the fullest.");
+    describe_gauge!(WALL_LIMIT, "The limit that holds now, learned ones included.");
+    describe_counter!(WALL_OBSERVED, "What a wall would have refused that is only observed.");
+    describe_gauge!(BREAKER_STATE, "0: traffic flows; 1: half open, a probe goes next; 2: open.");
+    describe_gauge!(WAITING, "Requests that wait for a wall.");
+    describe_gauge!(UNDER_WAY, "Requests that were sent and are not answered.");
 }

@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ferrata::call::{Caller, Deadline};
-use ferrata::egress::exchange::retry_after;
+use ferrata::egress::said::retry_after;
 use ferrata::protocol::guard::Guard;
 use ferrata::protocol::hints::{Hints, MetaHints};
 use ferrata::protocol::mcp::{Params, headers};

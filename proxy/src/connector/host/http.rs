@@ -13,6 +13,7 @@ use crate::egress::Refusal;
 use crate::egress::exchange::{Directive, Exchange, Place, Verdict};
 use crate::egress::part::{Atom, Encoding, Part};
 use crate::egress::request::Request;
+use crate::egress::said;
 use crate::fault::Fault;
 
 /// Most requests of one `send-all`, as the interface promises.
@@ -85,6 +86,15 @@ impl http::HostExchange for Guest {
         Ok(captured.map_err(|fault| self.run.guest_view(fault)))
     }
 
+    async fn observe(
+        &mut self,
+        this: Resource<Exchange>,
+        limits: String,
+    ) -> wasmtime::Result<Result<(), types::Fault>> {
+        let observed = said::observe(self.table.get(&this)?, &limits);
+        Ok(observed.map_err(|refusal| self.run.guest_view(self.run.runtime.egress.refuse(refusal))))
+    }
+
     async fn settle(
         &mut self,
         this: Resource<Exchange>,
@@ -103,8 +113,8 @@ impl http::HostExchange for Guest {
     }
 
     async fn drop(&mut self, this: Resource<Exchange>) -> wasmtime::Result<()> {
-        let exchange = self.table.delete(this)?;
-        self.run.runtime.egress.judge_dropped(&self.run.scope, &exchange);
+        let mut exchange = self.table.delete(this)?;
+        self.run.runtime.egress.judge_dropped(&self.run.scope, &mut exchange);
         Ok(())
     }
 }
@@ -119,6 +129,7 @@ fn native(request: http::Request) -> Request {
         path: request.path,
         headers,
         body: parts(request.body),
+        options: request.options,
     }
 }
 

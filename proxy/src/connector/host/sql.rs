@@ -1,14 +1,18 @@
 //! `sql`: statements into `egress`, rows out of it.
 
+use std::sync::Arc;
+
 use super::fault::Tickets;
 use super::{Guest, Run};
 use crate::connector::bindings::{sql, types};
 use crate::connector::convert::effect;
 use crate::egress::Refusal;
 use crate::egress::operation::Effect;
+use crate::egress::options::Options;
+use crate::egress::sending::Claim;
 use crate::egress::sql::{Access, Query, SqlUpstream, Value};
 use crate::egress::upstream::Upstream;
-use crate::fault::{Fault, Outcome};
+use crate::fault::Fault;
 
 impl sql::Host for Guest {
     async fn query(&mut self, request: sql::Request) -> wasmtime::Result<Result<sql::Rows, types::Fault>> {
@@ -27,12 +31,12 @@ impl Run {
     async fn statement<R>(
         &self,
         request: sql::Request,
-        how: impl AsyncFnOnce(&SqlUpstream, Query, crate::call::Deadline) -> Result<R, Fault>,
+        how: impl AsyncFn(&SqlUpstream, Query, crate::call::Deadline) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         let runtime = &self.runtime;
         let _parked = self.park()?;
         let asked = effect(request.effect);
-        let effect = runtime
+        let (operation, effect) = runtime
             .egress
             .judge_sql(&self.scope, &request.upstream, &request.operation, asked)
             .map_err(|refusal| runtime.egress.refuse(refusal))?;
@@ -40,17 +44,22 @@ impl Run {
             let why = format!("`{}` is not a granted upstream that speaks SQL", request.upstream);
             return Err(runtime.egress.refuse(Refusal::new("upstream", why)));
         };
-        let operation = request.operation.as_str().into();
-        self.scope.count_attempt();
-        self.scope.note_sent(effect);
-        let ran = how(upstream, native(request, effect), self.scope.deadline).await;
-        if ran.as_ref().is_err_and(|fault| fault.outcome != Outcome::Unknown) {
-            self.scope.note_refused(effect);
-        }
+        let options = Options::read(request.options.as_deref()).map_err(|r| runtime.egress.refuse(r))?;
+        let claim = Claim {
+            operation: Arc::clone(&operation.label),
+            cost: operation.cost,
+            effect,
+            keyed: options.idempotent,
+            bytes: request.statement.len(),
+            resource: options.resource(operation, &self.scope),
+        };
+        let place = request.upstream.clone();
+        let query = native(request, effect);
+        let ran = runtime.egress.statement(&self.scope, (&place, upstream), claim, query, how).await;
         ran.map_err(|mut fault| {
             // It names a member of the guest's request, which the agent never saw.
             fault.path = None;
-            fault.with_operation(operation)
+            fault
         })
     }
 }

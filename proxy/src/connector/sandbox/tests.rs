@@ -26,7 +26,14 @@ fn sandboxes(wat: &str, bounds: config::Sandbox) -> Sandboxes {
     let loaded = component::load(&engine, &CompiledCache::none(), &wat::parse_str(wat).unwrap()).unwrap();
     let connector: Arc<str> = "test".into();
     let (operations, upstreams) = (Operations::default(), Arc::new(Upstreams::default()));
-    let egress = Egress::new(Arc::clone(&connector), operations, upstreams, Arc::new(Credentials::new([])));
+    let credentials = Arc::new(Credentials::new([]));
+    let egress = Egress::new(
+        Arc::clone(&connector),
+        operations,
+        upstreams,
+        credentials,
+        std::collections::BTreeMap::new(),
+    );
     let bounds = Bounds::from(&bounds);
     let runtime = Runtime {
         connector,

@@ -56,7 +56,18 @@ pub struct Held {
     operation: Arc<str>,
     charge: Charge,
     pass: Pass,
-    place: Place,
+    /// None for a login: the calls that wait for it may have all places.
+    place: Option<Place>,
+}
+
+impl Held {
+    pub fn operation(&self) -> &Arc<str> {
+        &self.operation
+    }
+
+    pub fn cost(&self) -> u64 {
+        self.charge.cost()
+    }
 }
 
 /// An answer that nobody has judged yet. Ends in [`Core::judged`].
@@ -165,6 +176,34 @@ impl<W> Core<W> {
         }
     }
 
+    /// The same for a login, which has a lane of its own: calls that wait for it must not stand before it. It pays the walls and waits for nothing;
+    /// where a wall refuses, the caller may ask again.
+    pub fn ask_for_login(&mut self, request: &Request, now: Now) -> Result<Held, Refusal> {
+        let charge = self.limits.try_acquire(&limit_asked(request), now).map_err(|wall| {
+            let turn = wall.retry_at.map(|at| at.mono);
+            Refusal::Wall { wall: Some(wall), waiting: queue::Refused::TooLate { turn } }
+        })?;
+        match self.breakers.admit(&request.operation, request.kind, now) {
+            Ok(pass) => Ok(Held { operation: Arc::clone(&request.operation), charge, pass, place: None }),
+            Err(refused) => {
+                self.limits.never_sent(charge, now);
+                Err(Refusal::Breaker(refused))
+            }
+        }
+    }
+
+    /// Other settings and walls from now on; nothing that was counted is forgotten, and whoever waits goes on waiting. Call [`Self::poll`] afterwards.
+    pub fn reconfigure(&mut self, settings: Settings, walls: &WallSet, now: Now) {
+        let Settings { breaker, maintenance, bulkhead, retry, queue } = settings;
+        self.limits.reconfigure(walls);
+        self.breakers.reconfigure(breaker, maintenance);
+        self.bulkhead.reconfigure(bulkhead);
+        self.budget.reconfigure(&retry.budget);
+        self.retry = retry;
+        self.queue.reconfigure(queue);
+        self.opens = Some(now.mono);
+    }
+
     /// The same for a request that is sent once more: it needs a place in the budget as well.
     pub fn ask_again(&mut self, request: &Request, wake: W, now: Now) -> Asked {
         if self.budget.spend(now) { self.ask(request, wake, now) } else { Asked::Refused(Refusal::Budget) }
@@ -210,7 +249,7 @@ impl<W> Core<W> {
             }
         };
         match self.bulkhead.enter(now) {
-            Ok(place) => Ok(Held { operation: Arc::clone(operation), charge, pass, place }),
+            Ok(place) => Ok(Held { operation: Arc::clone(operation), charge, pass, place: Some(place) }),
             Err(full) => {
                 self.breakers.abandon(operation, pass);
                 self.limits.never_sent(charge, now);
@@ -284,7 +323,7 @@ impl<W> Core<W> {
     pub fn answered(&mut self, held: Held, now: Now) -> Unjudged {
         let Held { operation, charge, pass, place } = held;
         self.limits.answered(charge, now);
-        self.bulkhead.leave(place, now);
+        self.leave(place, now);
         Unjudged { operation, pass }
     }
 
@@ -301,7 +340,7 @@ impl<W> Core<W> {
     pub fn abandoned(&mut self, held: Held, outcome: Option<Outcome>, random: u64, now: Now) {
         let Held { operation, charge, pass, place } = held;
         self.stragglers.push_back((now.mono + STRAGGLER, charge));
-        self.bulkhead.leave(place, now);
+        self.leave(place, now);
         self.judged(Unjudged { operation, pass }, outcome, random, now);
     }
 
@@ -309,8 +348,14 @@ impl<W> Core<W> {
     pub fn never_sent(&mut self, held: Held, outcome: Option<Outcome>, random: u64, now: Now) {
         let Held { operation, charge, pass, place } = held;
         self.limits.never_sent(charge, now);
-        self.bulkhead.leave(place, now);
+        self.leave(place, now);
         self.judged(Unjudged { operation, pass }, outcome, random, now);
+    }
+
+    fn leave(&mut self, place: Option<Place>, now: Now) {
+        if let Some(place) = place {
+            self.bulkhead.leave(place, now);
+        }
     }
 
     fn settle_stragglers(&mut self, now: Now) {

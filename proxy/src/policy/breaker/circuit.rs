@@ -51,6 +51,14 @@ impl CircuitBreaker {
         Self { settings, state, spell: 0, counts, openings: 0, last_read: None }
     }
 
+    /// Other settings from now on; another window begins empty.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        if settings.window != self.settings.window {
+            self.counts = Counts::new(settings.window);
+        }
+        self.settings = settings;
+    }
+
     /// Whether a request would be refused now, if the policy is enforced.
     pub fn refusal(&self, kind: Kind, now: Now) -> Option<Refused> {
         self.closed_to(kind, now.mono).filter(|_| self.settings.mode == Mode::Enforce)

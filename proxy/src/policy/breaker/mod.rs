@@ -153,6 +153,14 @@ impl Breakers {
         Self { settings, maintenance, classes: Vec::new() }
     }
 
+    /// Other settings from now on. What is open stays open, and what was counted stays counted.
+    pub fn reconfigure(&mut self, settings: Settings, maintenance: Vec<Maintenance>) {
+        for (_, breaker) in &mut self.classes {
+            breaker.reconfigure(settings.clone());
+        }
+        (self.settings, self.maintenance) = (settings, maintenance);
+    }
+
     /// Whether a request of that class would be refused now. Takes nothing: for asking before a wait.
     pub fn refusal(&self, class: &str, kind: Kind, now: Now) -> Option<Refused> {
         let open = || self.find(class).and_then(|breaker| breaker.refusal(kind, now));

@@ -148,6 +148,11 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
+    /// Other bounds from now on, for those who come.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,

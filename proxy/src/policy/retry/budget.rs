@@ -67,6 +67,16 @@ impl RetryBudget {
         }
     }
 
+    /// Other settings from now on. What was sent stays counted if the window does.
+    pub fn reconfigure(&mut self, settings: &Settings) {
+        let new = Self::new(settings);
+        let buckets = match new.bucket_ms == self.bucket_ms {
+            true => std::mem::take(&mut self.buckets),
+            false => VecDeque::new(),
+        };
+        *self = Self { buckets, reserved: self.reserved, ..new };
+    }
+
     /// Notes that a request was sent for the first time.
     pub fn sent(&mut self, now: Now) {
         let bucket = self.bucket(now.mono);

@@ -52,6 +52,8 @@ pub struct Meta<'a> {
     pub client_capabilities: Option<&'a RawValue>,
     #[serde(borrow, rename = "dev.ferrata/timeoutMs")]
     timeout_ms: Option<&'a RawValue>,
+    #[serde(borrow, rename = "dev.ferrata/priority")]
+    priority: Option<&'a RawValue>,
     #[serde(borrow, rename = "dev.ferrata/workflow")]
     workflow: Option<&'a RawValue>,
     #[serde(borrow, rename = "dev.ferrata/idempotencyKey")]
@@ -156,6 +158,7 @@ impl<'a> Params<'a> {
         let Some(meta) = &self.meta else { return MetaHints::default() };
         MetaHints {
             timeout_ms: meta.timeout_ms,
+            priority: meta.priority,
             workflow: meta.workflow,
             idempotency_key: meta.idempotency_key,
             traceparent: meta.traceparent,
