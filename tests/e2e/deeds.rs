@@ -30,6 +30,7 @@ macro_rules! deeds {
 
 deeds! {
     Read = "read",
+    Collect = "collect",
     Lookup = "lookup",
     Write = "write",
     Spin = "spin",

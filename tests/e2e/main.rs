@@ -6,6 +6,7 @@
 //! | `database` | the PostgreSQL connector: caps, cost, failover |
 //! | `containment` | what a connector cannot do |
 //! | `memory` | what is in a guest's memory, and what is not |
+//! | `batches` | calls that travel as one |
 //! | `flow` | what calls have to do with each other, and what stands in for a failed one |
 //! | `languages` | connectors in Python and JavaScript |
 //! | `logins` | credentials that are won by a login |
@@ -38,6 +39,7 @@
 
 mod agents;
 mod asking;
+mod batches;
 mod changes;
 mod chat;
 mod clients;

@@ -4,6 +4,7 @@
 
 mod answer;
 mod ask;
+mod batch;
 mod bindings;
 mod bounds;
 mod compiled;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 pub use ask::{Asked, Typed};
+pub use batch::Done;
 pub use bounds::Bounds;
 pub use compiled::CompiledCache;
 pub use engine::Engine;
@@ -43,6 +45,7 @@ pub use tool::{ToolSpec, check_name};
 use crate::call::{Caller, Client, Deadline, Inputs, ToolResult};
 use crate::config;
 use crate::credential::Credentials;
+use crate::egress::First;
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstreams;
 use crate::fault::{Fault, FaultKind, Outcome};
@@ -90,7 +93,7 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// The same call, made of another tool, which can neither ask nor report.
+    /// The same call once more, which can neither ask nor report.
     pub fn again(&self) -> Self {
         Self {
             arguments: self.arguments.clone(),
@@ -121,41 +124,48 @@ impl Connector {
             inputs: call.inputs.map(types::Inputs::from),
         };
         let can_be_asked = call.client.can_bring.is_some();
-        let ran = self.run(Arc::clone(&scope), tool, invocation, call.client).await;
-        let result = ran.and_then(|(answer, invocation)| {
-            let result = tool.accept(&self.name, answer, self.sandboxes.runtime.bounds.result)?;
+        scope.bring(self.enter_first(tool, &scope).await?);
+        let ran = self.run(Arc::clone(&scope), tool, vec![invocation], call.client).await;
+        let result = ran.and_then(|(mut answers, mut invocations)| {
+            // As many as there were invocations.
+            let (Some(answer), Some(invocation)) = (answers.pop(), invocations.pop()) else {
+                return Err(Fault::internal("a call without an answer"));
+            };
+            let result = tool.accept(&self.name, answer?, self.sandboxes.runtime.bounds.result)?;
             self.check_question(tool, result, invocation, &scope, can_be_asked)
         });
         result.map_err(|fault| stamp(fault, &scope))
     }
 
+    /// Waits for the permit of the operation that the tool's calls begin with.
+    async fn enter_first(&self, tool: &ToolSpec, scope: &Scope) -> Result<Option<First>, Fault> {
+        let egress = &self.sandboxes.runtime.egress;
+        egress.enter_first(scope, &tool.first_operation).await.map_err(|fault| stamp(fault, scope))
+    }
+
+    /// Has the guest make calls; one answer for each.
     async fn run(
         &self,
         scope: Arc<Scope>,
         tool: &ToolSpec,
-        invocation: Invocation,
+        invocations: Vec<Invocation>,
         client: Client,
-    ) -> Result<(tools::Answer, Invocation), Fault> {
+    ) -> Result<(Vec<Result<tools::Answer, Fault>>, Vec<Invocation>), Fault> {
         let indices = &self.sandboxes.loaded.tools;
         let answer = self.sandboxes.run(scope, async |sandbox| {
             sandbox.store.data_mut().run.client = client;
             let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
-            let batch = [invocation];
-            let mut answers = guest.call_call(&mut sandbox.store, &tool.name, &batch).await?;
-            let [invocation] = batch;
+            let answers = guest.call_call(&mut sandbox.store, &tool.name, &invocations).await?;
             let run = &mut sandbox.store.data_mut().run;
             // The sandbox may be kept; the client is gone.
             run.client = Client::default();
-            Ok(match (answers.pop(), answers.is_empty()) {
-                (Some(answer), true) => {
-                    answer.map(|answer| (answer, invocation)).map_err(|fault| run.host_view(fault))
-                }
-                (answer, _) => {
-                    let count = answers.len() + usize::from(answer.is_some());
-                    let message = format!("The connector `{}` gave {count} answers to 1 call.", self.name);
-                    Err(Fault::new(FaultKind::ConnectorFailed, message))
-                }
-            })
+            let (calls, count) = (invocations.len(), answers.len());
+            if count != calls {
+                let message = format!("The connector `{}` gave {count} answers to {calls} calls.", self.name);
+                return Ok(Err(Fault::new(FaultKind::ConnectorFailed, message)));
+            }
+            let answers = answers.into_iter().map(|answer| answer.map_err(|fault| run.host_view(fault)));
+            Ok(Ok((answers.collect(), invocations)))
         });
         answer.await?
     }

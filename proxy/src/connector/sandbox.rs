@@ -108,6 +108,8 @@ impl Sandboxes {
         if let Ok(permit) = self.running.try_acquire() {
             return Ok(permit);
         }
+        // Whoever runs may need the permit that this call has brought along, before there is a place for it.
+        drop(scope.take_first());
         let Some(_place) = Place::take(&self.waiting, self.runtime.bounds.waiting) else {
             return Err(self.full());
         };

@@ -16,6 +16,9 @@ const MAX_NAME_BYTES: usize = 64;
 /// Most tools of one connector.
 const MAX_TOOLS: usize = 512;
 
+/// Most calls that are handed to a connector at once: what the largest batches of the common systems take.
+const MAX_BATCH: usize = 256;
+
 /// Largest schema or description, in bytes.
 const MAX_TEXT_BYTES: usize = 128 << 10;
 
@@ -27,6 +30,10 @@ pub struct ToolSpec {
     pub effect: Effect,
     /// The MCP definition, rendered: name, title, description, schemas, annotations.
     pub definition: Box<RawValue>,
+    /// What its calls' first request is, by its label in the manifest.
+    pub first_operation: String,
+    /// How many of its calls the connector takes at once; 1 if it does not batch.
+    pub max_batch: usize,
     pub input: Validator,
     /// Arguments that clients repeat in headers.
     pub mirrors: Vec<Mirror>,
@@ -90,7 +97,9 @@ impl ToolSpec {
             definition["outputSchema"] = schema;
         }
         let definition = serde_json::value::to_raw_value(&definition).map_err(|e| e.to_string())?;
-        Ok(Self { name: tool.name, effect, definition, input, mirrors, output })
+        let (name, first_operation) = (tool.name, tool.first_operation);
+        let max_batch = usize::try_from(tool.max_batch).unwrap_or(MAX_BATCH).min(MAX_BATCH);
+        Ok(Self { name, effect, definition, first_operation, max_batch, input, mirrors, output })
     }
 
     /// The JSON Schema of its results; none if it promises nothing about them.

@@ -321,7 +321,7 @@ mod tests {
         let account =
             Arc::new(Account::open(name, Clock::start(), Limits::new(&WallSet::default())).unwrap());
         let mut sending = Sending::new(&account, &"test".into(), &scope, request.claim());
-        let pending = sending.enter().await.unwrap().answered(|took| Outcome::Success { took });
+        let pending = sending.enter(&scope).await.unwrap().answered(|took| Outcome::Success { took });
         let (scrubber, materials) = (Scrubber::default(), BTreeMap::new());
         let exchange =
             Exchange::new(request, sending, Answered { answer, scrubber, materials, pending }, &scope);

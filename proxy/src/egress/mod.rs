@@ -8,6 +8,7 @@ pub mod client;
 mod connect;
 mod counted;
 pub mod exchange;
+mod first;
 mod health;
 pub mod operation;
 pub mod options;
@@ -27,6 +28,7 @@ pub mod upstream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
@@ -36,6 +38,7 @@ use account::Account;
 use client::{Answer, ClientError};
 use counted::{Counted, Counts};
 use exchange::{Answered, Exchange};
+pub use first::First;
 use operation::{Effect, Mismatch, Operation, Operations};
 use path::GuestPath;
 use request::{Judged, Request};
@@ -112,13 +115,25 @@ impl Egress {
     pub async fn send(&self, scope: &Scope, request: Request) -> Result<Exchange, Fault> {
         let (upstream, judged) = self.judge(scope, request).map_err(|refusal| self.refuse(refusal))?;
         // A login that is due is waited for here, where nothing is held that others wait for.
-        self.materials(scope, &judged).await?;
+        self.holding_nothing(scope, self.materials(scope, &judged)).await?;
         let mut sending =
             Sending::new(self.account(&judged.upstream)?, &self.connector, scope, judged.claim());
         let answered = self.deliver(scope, upstream, &judged, &mut sending).await?;
         let exchange = Exchange::new(judged, sending, answered, scope);
         scope.note_held(exchange.held_bytes());
         Ok(exchange)
+    }
+
+    /// Waits for something, if it must be waited for, without the permit that the call brought along: the login itself may need it.
+    async fn holding_nothing<R>(&self, scope: &Scope, work: impl Future<Output = R>) -> R {
+        let mut work = std::pin::pin!(work);
+        match futures_util::poll!(&mut work) {
+            Poll::Ready(done) => done,
+            Poll::Pending => {
+                drop(scope.take_first());
+                work.await
+            }
+        }
     }
 
     /// Sends until there is an answer, or policy says that it is enough.
@@ -151,7 +166,7 @@ impl Egress {
         //  3. limiter and queue: waits for its turn
         //  4. breaker, once more: it may have opened meanwhile
         //  5. bulkhead
-        let mut leave = sending.enter().await?;
+        let mut leave = sending.enter(scope).await?;
         //  6. credential: secrets are written last, so that nothing above ever holds them
         let materials = self.materials(scope, request).await?;
         let base = upstream.base(materials.values())?;

@@ -165,6 +165,12 @@ impl Operations {
         self.0.iter().any(|o| o.per.is_some())
     }
 
+    /// The operation of that label, if there is just one, whatever its upstream.
+    pub fn only(&self, label: &str) -> Option<&Operation> {
+        let mut found = self.0.iter().filter(|o| *o.label == *label);
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// Whether any upstream has an operation of that label.
     pub fn has_label(&self, label: &str) -> bool {
         self.0.iter().any(|o| *o.label == *label)

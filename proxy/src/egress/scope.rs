@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::first::First;
 use super::operation::Effect;
 use super::options::argument_text;
 use crate::call::{Caller, Deadline};
@@ -63,6 +64,8 @@ pub struct Scope {
     /// Bytes of the exchanges that the guest holds.
     held: Mutex<memory::Held>,
     captured: Mutex<HashMap<String, Captured>>,
+    /// The permit of the first request, until that is made.
+    first: Mutex<Option<First>>,
 }
 
 /// A secret that was taken out of an answer, or signed, during this call.
@@ -78,7 +81,7 @@ impl Scope {
         let (attempts, writes) = (AtomicU32::new(0), AtomicU32::new(0));
         let held = Mutex::new(memory::PROCESS.hold(0));
         let (priority, workflow, arguments) = (Priority::default(), None, None);
-        let captured = Mutex::default();
+        let (captured, first) = (Mutex::default(), Mutex::default());
         Self {
             purpose,
             caller,
@@ -91,6 +94,7 @@ impl Scope {
             writes,
             held,
             captured,
+            first,
         }
     }
 
@@ -108,6 +112,16 @@ impl Scope {
     pub fn argument(&self, name: &str) -> Option<Arc<str>> {
         let arguments = serde_json::from_str(self.arguments.as_ref()?.get()).ok()?;
         argument_text(&arguments, name)
+    }
+
+    /// Takes along the permit of the first request.
+    pub fn bring(&self, first: Option<First>) {
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = first;
+    }
+
+    /// The permit that was brought along, once.
+    pub fn take_first(&self) -> Option<First> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Notes a request that is about to be sent: from now on, nobody knows what became of a write.

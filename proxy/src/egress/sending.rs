@@ -84,8 +84,13 @@ impl Sending {
         }
     }
 
-    /// Everything that stands between a request and its sending: waits for its turn.
-    pub async fn enter(&mut self) -> Result<Leave, Fault> {
+    /// Everything that stands between a request and its sending: waits for its turn, unless that was done before there was a sandbox.
+    pub async fn enter(&mut self, scope: &Scope) -> Result<Leave, Fault> {
+        // Whatever else is asked for: nothing is held while it is waited for.
+        let first = scope.take_first().and_then(|first| first.leave_for(&self.account, &self.asks));
+        if let Some(leave) = first {
+            return Ok(leave);
+        }
         let entered = match self.login {
             true => self.account.enter_for_login(&self.asks).await,
             false => self.account.enter(&self.asks, std::mem::take(&mut self.again)).await,

@@ -42,7 +42,7 @@ impl Egress {
         sending: &mut Sending,
         attempt: impl Future<Output = Result<R, Fault>>,
     ) -> Result<R, Failed> {
-        let mut leave = sending.enter().await?;
+        let mut leave = sending.enter(scope).await?;
         sending.note_sent(scope, &mut leave);
         scope.count_attempt();
         let ran = attempt.await;

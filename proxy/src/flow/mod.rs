@@ -1,13 +1,16 @@
 //! What happens to a call before a sandbox exists for it.
 //!
-//! Owns what calls have to do with each other: identical reads in flight are one ([`flight`]), an earlier answer stands in for one that cannot
+//! Owns what calls have to do with each other: identical reads in flight are one ([`flight`]), calls that wait for the same permit travel as one
+//! ([`together`]), an earlier answer stands in for one that cannot
 //! be had ([`stale`]), and so does another tool ([`fallback`]). All of it stays within one caller ([`callers`]). Whether a call may be made is the
 //! gate's business, making it the connector's.
 
+mod batch;
 mod callers;
 pub mod fallback;
 mod flight;
 mod stale;
+mod together;
 
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use crate::telemetry::metric;
 use callers::CallerState;
 use flight::{Joined, Landing, Read, Rules};
 use stale::StaleAnswers;
+use together::Together;
 
 /// What calls have in common, for as long as the process lives: reloads and swaps take nothing away, but no answer outlives the generation of the
 /// connector that gave it.
@@ -29,6 +33,7 @@ use stale::StaleAnswers;
 pub struct Flow {
     callers: Callers,
     stale: StaleAnswers,
+    together: Together,
 }
 
 /// A call, where it goes, and what the operator wants if it fails.
@@ -43,29 +48,29 @@ pub struct Going<'a> {
 impl Flow {
     /// Makes a call, or finds its answer. Dropping the future stops the guest and what it has under way, unless others wait for the same.
     pub async fn call(&self, going: Going<'_>) -> Result<Answered, Fault> {
-        let Going { route, call, .. } = &going;
-        if route.spec().effect == Effect::Read {
+        if going.route.spec().effect == Effect::Read {
             return self.read(going).await;
         }
+        let Going { route, policy, call, .. } = going;
         let _ended = self.callers.write(&call.caller, &route.connector.name);
-        route.connector.call(route.spec(), going.call).await.map(Answered::from)
+        self.together.call(route, policy, call).await.map(Answered::from)
     }
 
     async fn read(&self, going: Going<'_>) -> Result<Answered, Fault> {
         let Going { route, fallback, policy, call } = going;
         // What goes on where an earlier call asked is like no other call.
         if call.inputs.is_some() || (!route.connector.coalesces() && fallback.is_empty()) {
-            return route.connector.call(route.spec(), call).await.map(Answered::from);
+            return self.together.call(route, policy, call).await.map(Answered::from);
         }
         let caller = self.callers.of(&call.caller, &route.connector.name);
         let read = Arc::new(Read::new(route, &call));
         let rules = Rules { policy, can_bring: call.client.can_bring };
         if fallback.is_empty() {
-            return fly(&caller, route, rules, read, call).await.map(Answered::from);
+            return self.fly(&caller, route, rules, read, call).await.map(Answered::from);
         }
         let again = call.again();
         let epoch = caller.epoch();
-        match fly(&caller, route, rules, Arc::clone(&read), call).await {
+        match self.fly(&caller, route, rules, Arc::clone(&read), call).await {
             Ok(result) => {
                 if fallback::keeps(fallback) {
                     self.stale.keep(epoch, read, &result);
@@ -78,6 +83,37 @@ impl Flow {
                     return Err(fault);
                 }
                 self.fall_back(fallback, &caller, read, again, fault).await
+            }
+        }
+    }
+
+    /// Makes a read, or waits for the same one of the same caller that is under way already.
+    async fn fly(
+        &self,
+        caller: &CallerState,
+        route: &Route,
+        rules: Rules,
+        read: Arc<Read>,
+        call: Admitted,
+    ) -> Result<ToolResult, Fault> {
+        if !route.connector.coalesces() {
+            return self.together.call(route, rules.policy, call).await;
+        }
+        loop {
+            match caller.join(rules, &read) {
+                Joined::Lead(lead) => {
+                    let result = self.together.call(route, rules.policy, call).await;
+                    lead.land(&result);
+                    return result;
+                }
+                Joined::Follow(flight) => {
+                    metrics::counter!(metric::COALESCED, "tool" => route.name.to_string()).increment(1);
+                    match flight.landed(call.deadline).await? {
+                        Landing::Shared(result) => return *result,
+                        // Whoever led went away, or had less time.
+                        Landing::Gone => {}
+                    }
+                }
             }
         }
     }
@@ -102,36 +138,6 @@ impl Flow {
             }
         }
         Err(fault)
-    }
-}
-
-/// Makes a read, or waits for the same one of the same caller that is under way already.
-async fn fly(
-    caller: &CallerState,
-    route: &Route,
-    rules: Rules,
-    read: Arc<Read>,
-    call: Admitted,
-) -> Result<ToolResult, Fault> {
-    if !route.connector.coalesces() {
-        return route.connector.call(route.spec(), call).await;
-    }
-    loop {
-        match caller.join(rules, &read) {
-            Joined::Lead(lead) => {
-                let result = route.connector.call(route.spec(), call).await;
-                lead.land(&result);
-                return result;
-            }
-            Joined::Follow(flight) => {
-                metrics::counter!(metric::COALESCED, "tool" => route.name.to_string()).increment(1);
-                match flight.landed(call.deadline).await? {
-                    Landing::Shared(result) => return *result,
-                    // Whoever led went away, or had less time.
-                    Landing::Gone => {}
-                }
-            }
-        }
     }
 }
 

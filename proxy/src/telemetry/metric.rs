@@ -7,6 +7,8 @@ pub const CALL_SECONDS: &str = "ferrata_call_seconds";
 pub const COALESCED: &str = "ferrata_coalesced_calls_total";
 pub const REQUESTS: &str = "ferrata_requests_total";
 pub const REQUEST_SECONDS: &str = "ferrata_request_seconds";
+pub const BATCH_JOINS: &str = "ferrata_batch_joins_total";
+pub const BATCH_CALLS: &str = "ferrata_batch_calls";
 pub const EXCHANGES: &str = "ferrata_exchanges_total";
 pub const VERDICTS: &str = "ferrata_verdicts_total";
 pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
@@ -28,6 +30,8 @@ pub fn describe() {
         CALLS,
         "Tool calls by tool and outcome: `ok`, `stale` or `fallback` for a substitute, or the kind of the fault."
     );
+    describe_counter!(BATCH_JOINS, "Calls that joined others that waited for the same permit, by tool.");
+    describe_histogram!(BATCH_CALLS, "Calls that travelled as one, by tool; only of tools that batch.");
     describe_counter!(COALESCED, "Reads that joined the same one under way, by tool.");
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "How long tool calls took, waiting included, by tool.");
     describe_counter!(

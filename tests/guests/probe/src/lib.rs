@@ -6,6 +6,7 @@
 #![allow(clippy::result_large_err, reason = "the interface's own fault, which every function here returns")]
 
 mod answers;
+mod batch;
 mod misdeeds;
 mod offers;
 
@@ -58,10 +59,14 @@ impl Manifest for Probe {
 impl Tools for Probe {
     fn list_tools() -> Result<Vec<Tool>, Fault> {
         let misdeeds = misdeeds::ALL.iter().map(|(name, description, _)| tool(name, description, true));
-        Ok(misdeeds.chain(answers::ALL.iter().map(answers::Deed::tool)).collect())
+        let others = answers::ALL.iter().map(answers::Deed::tool).chain([batch::definition()]);
+        Ok(misdeeds.chain(others).collect())
     }
 
     fn call(tool: String, invocations: Vec<Invocation>) -> Vec<Result<Answer, Fault>> {
+        if tool == batch::NAME {
+            return batch::collect(&invocations);
+        }
         let misdeed = misdeeds::ALL.iter().find(|(name, ..)| *name == tool);
         let answer = answers::ALL.iter().find(|deed| deed.name == tool);
         let run = |invocation: &Invocation| match (misdeed, answer) {
@@ -83,7 +88,7 @@ fn tool(name: &str, description: &str, promises: bool) -> Tool {
         input_schema: json!({ "type": "object" }).to_string(),
         output_schema: promises.then(|| output.to_string()),
         effect: if name == "write" { Effect::Write } else { Effect::Read },
-        first_operation: "read".to_owned(),
+        first_operation: if name == "write" { "write" } else { "read" }.to_owned(),
         max_batch: 1,
     }
 }
