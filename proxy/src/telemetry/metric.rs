@@ -20,6 +20,7 @@ pub const THROTTLES: &str = "ferrata_throttles_total";
 pub const WALL_USED: &str = "ferrata_wall_used";
 pub const WALL_LIMIT: &str = "ferrata_wall_limit";
 pub const WALL_OBSERVED: &str = "ferrata_wall_would_have_refused_total";
+pub const POLICY_OBSERVED: &str = "ferrata_policy_would_have_refused_total";
 pub const BREAKER_STATE: &str = "ferrata_breaker_state";
 pub const WAITING: &str = "ferrata_waiting_requests";
 pub const UNDER_WAY: &str = "ferrata_requests_under_way";
@@ -62,6 +63,10 @@ pub fn describe() {
     );
     describe_gauge!(WALL_USED, "What counts against a wall now; of one per resource, the fullest.");
     describe_gauge!(WALL_LIMIT, "The limit that holds now, learned ones included.");
+    describe_counter!(
+        POLICY_OBSERVED,
+        "What breaker, bulkhead or queue would have refused where they are only observed."
+    );
     describe_counter!(WALL_OBSERVED, "What a wall would have refused that is only observed.");
     describe_gauge!(BREAKER_STATE, "0: traffic flows; 1: half open, a probe goes next; 2: open.");
     describe_gauge!(WAITING, "Requests that wait for a wall.");

@@ -105,6 +105,14 @@ pub enum Asked {
     Refused(Refusal),
 }
 
+/// How often policies that are only observed would have refused, or sent to wait in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    pub breaker: u64,
+    pub bulkhead: u64,
+    pub queue: u64,
+}
+
 /// Whose turn has come, and how.
 pub type Woken<W> = (W, Result<Held, Refusal>);
 
@@ -123,6 +131,7 @@ pub struct Core<W> {
     pushed_out: Vec<Waiter<W>>,
     /// When a wall that somebody waits for opens, as far as it was told.
     opens: Option<Moment>,
+    observed: Observed,
 }
 
 #[derive(Debug)]
@@ -150,6 +159,7 @@ impl<W> Core<W> {
             stragglers: VecDeque::new(),
             pushed_out: Vec::new(),
             opens: None,
+            observed: Observed::default(),
         }
     }
 
@@ -217,6 +227,7 @@ impl<W> Core<W> {
         match self.queue.enter(asking, waiter, turn, now) {
             Ok(entered) => {
                 self.pushed_out.extend(entered.pushed_out);
+                self.observed.queue += u64::from(entered.observed.is_some());
                 self.opens =
                     earlier(self.opens, wall.map_or(Some(now.mono), |w| w.retry_at.map(|at| at.mono)));
                 Asked::Waits(entered.ticket)
@@ -249,7 +260,11 @@ impl<W> Core<W> {
             }
         };
         match self.bulkhead.enter(now) {
-            Ok(place) => Ok(Held { operation: Arc::clone(operation), charge, pass, place: Some(place) }),
+            Ok(place) => {
+                self.observed.breaker += u64::from(pass.observed.is_some());
+                self.observed.bulkhead += u64::from(place.observed.is_some());
+                Ok(Held { operation: Arc::clone(operation), charge, pass, place: Some(place) })
+            }
             Err(full) => {
                 self.breakers.abandon(operation, pass);
                 self.limits.never_sent(charge, now);
@@ -405,6 +420,11 @@ impl<W> Core<W> {
     /// Every breaker by operation, for people.
     pub fn breakers(&self) -> &Breakers {
         &self.breakers
+    }
+
+    /// What policies that are only observed would have done; walls count for themselves.
+    pub fn observed(&self) -> Observed {
+        self.observed
     }
 
     /// How many wait, and the bytes that they hold.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use metrics::{counter, gauge};
 use serde_json::{Map, Value, json};
 
+use super::core::Observed;
 use super::ledger::Spent;
 use super::{Account, State};
 use crate::policy::Mode;
@@ -31,6 +32,7 @@ impl Account {
         let state = &*state;
         let (waiting, bytes) = state.core.waiting();
         let (under_way, places) = state.core.places();
+        let Observed { breaker, bulkhead, queue } = state.core.observed();
         let maintenance = state.core.breakers().in_maintenance(now).map(|refused| refused.wait(now));
         json!({
             "account": *self.name.account,
@@ -41,6 +43,7 @@ impl Account {
             "maintenance_until": maintenance.map(|wait| time(now.wall + wait.as_millis() as i64)),
             "waiting": { "calls": waiting, "bytes": bytes },
             "under_way": { "requests": under_way, "most": places },
+            "would_have_refused": { "breaker": breaker, "bulkhead": bulkhead, "queue": queue },
         })
     }
 
@@ -67,6 +70,11 @@ impl Account {
                 View::HalfOpen { .. } => 1.0,
                 View::Open { .. } => 2.0,
             });
+        }
+        let Observed { breaker, bulkhead, queue } = state.core.observed();
+        for (policy, times) in [("breaker", breaker), ("bulkhead", bulkhead), ("queue", queue)] {
+            let labels = [labels.as_slice(), &[("policy", policy.to_owned())]].concat();
+            counter!(metric::POLICY_OBSERVED, &labels).absolute(times);
         }
         gauge!(metric::WAITING, &labels).set(state.core.waiting().0 as f64);
         gauge!(metric::UNDER_WAY, &labels).set(state.core.places().0 as f64);

@@ -312,6 +312,20 @@ async fn an_observed_wall_counts_and_stops_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bulkhead_that_is_only_observed_counts_and_stops_nobody() {
+    let config = json!({
+        "component": "c.wasm",
+        "upstreams": {
+            "api": { "url": "https://api.example", "bulkhead": { "concurrent": 1, "mode": "observe" } },
+        },
+    });
+    let config: config::Connector = serde_json::from_value(config).unwrap();
+    let account = accounts().join(&"crm".into(), "api", &config, Vec::new()).unwrap().keep();
+    let _under_way = [enter(&account).await, enter(&account).await, enter(&account).await];
+    assert_eq!(account.status()["would_have_refused"], json!({ "breaker": 0, "bulkhead": 2, "queue": 0 }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_status_says_who_spent_what() {
     let account = account(&["10/min"]);
     let (workflow, agent) = (Arc::from("close-the-quarter"), Arc::from("bookkeeper"));
