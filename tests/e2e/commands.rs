@@ -50,23 +50,23 @@ async fn a_bad_configuration_is_refused_with_all_its_mistakes() {
             assert!(said.contains(place), "{place} is not in: {said}");
         }
     }
-    setup.file("ferrata.yaml", "state: { redis: rediss://quota }\n").unwrap();
+    setup.file("ferrata.yaml", "agent: { auth: { jwt: { issuer: someone } } }\n").unwrap();
     let output = cli(setup.folder(), ["check"]).await.unwrap();
     assert_eq!(output.status.code(), Some(BAD_CONFIGURATION));
     assert!((out(&output) + &err(&output)).contains("not yet"), "{}", err(&output));
 }
 
-/// Of every sort: keys, types, units, relations, what is not built.
+/// Of every sort: keys, types, units, walls, relations.
 const TEN_MISTAKES: &str = "\
 agent: { listen: nowhere, colour: red }
 defaults: { deadline: 48h }
 sandbox: { memory: 2GB }
-state: { redis: rediss://quota }
+state: { redis: http://quota }
 connectors:
   under_score: { component: a.wasm }
   crm:
     component: crm.wasm
-    limits: { api: [\"100/1s\"] }
+    limits: { api: [\"100/fortnight\"] }
     upstreams:
       api: { url: ftp://example }
     credentials:
@@ -81,7 +81,7 @@ async fn ten_mistakes_are_named_at_once_each_with_its_place() {
     let output = cli(setup.folder(), ["check"]).await.unwrap();
     assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{}", err(&output));
     let said = out(&output) + &err(&output);
-    let places = ["1:10", "1:27", "2:13", "3:12", "4:1", "6:3", "9:5", "11:14", "13:14", "14:51"];
+    let places = ["1:10", "1:27", "2:13", "3:12", "4:10", "6:3", "9:21", "11:14", "13:14", "14:51"];
     for place in places {
         assert!(said.contains(&format!("ferrata.yaml:{place}:")), "{place} is not in: {said}");
     }

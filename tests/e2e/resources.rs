@@ -10,6 +10,9 @@ use ferrata_tests::upstream::{Reply, Upstream};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+/// How often a read is sent before it is given up.
+const ATTEMPTS: usize = 3;
+
 /// Two connectors of one component, so that each could take the other's for its own.
 async fn setup(upstream: &Upstream) -> Setup {
     let component = artifacts::guest("ferrata-conformance").unwrap();
@@ -84,7 +87,9 @@ async fn what_does_not_exist_is_said_and_never_empty() {
 #[tokio::test]
 async fn a_system_that_is_down_is_no_missing_resource() {
     let (upstream, ferrata) = start().await;
-    upstream.reply(Reply::Answer(StatusCode::SERVICE_UNAVAILABLE, Vec::new(), String::new()));
+    for _ in 0..ATTEMPTS {
+        upstream.reply(Reply::Answer(StatusCode::SERVICE_UNAVAILABLE, Vec::new(), String::new()));
+    }
     let error = read(&ferrata.mcp(), "desk://static-text").await["error"].take();
     let record = &error["data"]["dev.ferrata/fault"];
     assert_eq!((&error["code"], &record["kind"]), (&json!(-32603), &json!("unavailable")), "{error}");

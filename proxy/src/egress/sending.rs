@@ -50,6 +50,8 @@ pub struct Sending {
     login: bool,
     /// Whether a sending is noted as one of which nobody knows what became of it.
     noted: bool,
+    /// Whether some attempt may have been received.
+    unclear: bool,
 }
 
 impl Sending {
@@ -81,6 +83,7 @@ impl Sending {
             again: false,
             login: matches!(scope.purpose, Purpose::Login { .. }),
             noted: false,
+            unclear: false,
         }
     }
 
@@ -116,6 +119,7 @@ impl Sending {
 
     /// What policy says of a failure: returns when it is time to send again, and the fault if it is not sent again.
     pub async fn again(&mut self, failure: Failure, fault: Fault) -> Result<(), Fault> {
+        self.unclear |= failure == Failure::Unclear;
         let decision = self.account.failed(&mut self.retry, failure);
         let label = match decision {
             Decision::Again { .. } => "again",
@@ -147,6 +151,9 @@ impl Sending {
 
     /// An idempotent write can be repeated by whoever reads this; of any other, nobody knows whether it was done.
     fn ended(&self, mut fault: Fault, outcome_unknown: bool) -> Fault {
+        if self.unclear && fault.outcome == Outcome::NotSent {
+            fault.outcome = Outcome::Unknown;
+        }
         if outcome_unknown {
             fault.outcome = Outcome::Unknown;
             if !self.effect.is_repeatable() {
