@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferrata_tests::Result;
 use ferrata_tests::mcp::{Fault, Outcome};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::page::Page;
@@ -55,9 +55,20 @@ pub async fn fails(
 
 /// Makes a call and shows how it ended.
 pub async fn call(stage: &Stage, page: &Page, tool: &str, arguments: Value) -> Result<(Outcome, Duration)> {
+    call_with(stage, page, tool, arguments, Map::new()).await
+}
+
+/// The same with more members in `_meta`.
+pub async fn call_with(
+    stage: &Stage,
+    page: &Page,
+    tool: &str,
+    arguments: Value,
+    meta: Map<String, Value>,
+) -> Result<(Outcome, Duration)> {
     page.call(tool, &arguments);
     let before = Instant::now();
-    let outcome = stage.ferrata.mcp().call(tool, arguments).await?;
+    let outcome = stage.ferrata.mcp().call_with(tool, arguments, meta).await?;
     let took = Instant::now() - before;
     page.outcome(outcome.kind(), took);
     Ok((outcome, took))

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use ferrata_sandbox::slack::seed;
 use ferrata_test_postgres::Server;
-use ferrata_tests::mcp::Fault;
+use ferrata_tests::mcp::{Fault, Outcome};
 use ferrata_tests::{Result, connectors};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::page::Page;
-use crate::scene::{call, expect, fails, succeeds};
+use crate::scene::{call_with, expect, fails, succeeds};
 use crate::stage::Stage;
 
 const QUERY: &str = "db_query";
@@ -19,8 +19,11 @@ const POST: &str = "chat_post_message";
 /// A channel of an office that was closed.
 const ARCHIVED: &str = "#office-graz";
 
-/// Messages that are posted at once: more than a channel takes, even with its burst.
-const MESSAGES_AT_ONCE: usize = 6;
+/// Messages that are posted one after the other.
+const MESSAGES: usize = 4;
+
+/// The deadline of a call that cannot wait for the next second.
+const HURRY: Duration = Duration::from_millis(300);
 
 /// Plays every scene that the stage has the props for.
 ///
@@ -110,19 +113,25 @@ async fn archived(stage: &Stage, page: &mut Page) -> Result<()> {
 }
 
 async fn wall(stage: &Stage, page: &mut Page) -> Result<()> {
-    page.scene("It posts the orders one by one, and runs into a wall that nobody told it about.");
-    for number in 1..=MESSAGES_AT_ONCE {
-        let (outcome, _) =
-            call(stage, page, POST, post("#orders", &format!("Order {number} of many"))).await?;
-        let ferrata_tests::mcp::Outcome::Fault(fault) = outcome else { continue };
-        page.text(&fault.sentence);
-        if fault.kind() != "rate_limited" {
-            page.mismatch("rate_limited", fault.kind());
-        }
-        return again(stage, page, &fault).await;
+    page.scene(
+        "It posts the orders one by one. A channel takes one message per second: who can wait, waits.",
+    );
+    for number in 1..=MESSAGES {
+        succeeds(stage, page, POST, post("#orders", &format!("Order {number} of many"))).await?;
     }
-    page.mismatch("rate_limited", &format!("{MESSAGES_AT_ONCE} messages through"));
-    Ok(())
+    page.remark("The last one has no time to wait. It is not sent, and told until when at once.");
+    let hurry = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(HURRY.as_millis()))]);
+    let (outcome, _) = call_with(stage, page, POST, post("#orders", "One more, now"), hurry).await?;
+    match outcome {
+        Outcome::Fault(fault) if fault.kind() == "rate_limited" => {
+            page.text(&fault.sentence);
+            again(stage, page, &fault).await
+        }
+        other => {
+            page.mismatch("rate_limited", other.kind());
+            Ok(())
+        }
+    }
 }
 
 /// Comes back when the fault says.
