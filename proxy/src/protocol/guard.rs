@@ -4,7 +4,7 @@
 //! name of its own. It cannot choose these two headers: whoever names a host or an origin that is not
 //! this listener's is such a page, or lost.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::header::{HOST, ORIGIN};
 use http::uri::{Authority, Uri};
@@ -63,10 +63,13 @@ impl Guard {
             return false;
         }
         let host = authority.host().to_ascii_lowercase();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let is_local = match bare.parse::<IpAddr>() {
-            Ok(ip) => self.is_our_address(ip),
-            Err(_) => bare == "localhost" || bare.ends_with(".localhost"),
+        let is_local = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            // Nothing but an address of IPv6 stands in brackets.
+            Some(bare) => bare.parse::<Ipv6Addr>().is_ok_and(|ip| self.is_our_address(ip.into())),
+            None => match host.parse::<Ipv4Addr>() {
+                Ok(ip) => self.is_our_address(ip.into()),
+                Err(_) => host == "localhost" || host.ends_with(".localhost"),
+            },
         };
         is_local
             || self
@@ -137,6 +140,9 @@ mod tests {
             "localhost:",
             "localhost:4.1",
             "localhost:80:80",
+            "[localhost]",
+            "[.localhost]",
+            "[127.0.0.1]",
         ];
         for host in others {
             assert!(!accepts(&guard, Some(host), None), "{host}");
