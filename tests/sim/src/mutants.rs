@@ -26,19 +26,15 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "window-off-by-one",
         "a wall lets one more through than it should",
-        &[(
-            "policy/limit/meter.rs",
-            "if self.used(now) + weight > ceiling {",
-            "if self.used(now) + weight > ceiling + 1 {",
-        )],
+        &[("policy/limit/meter.rs", "if ours + weight > ceiling {", "if ours + weight > ceiling + 1 {")],
     ),
     mutant(
         "window-too-short",
         "a charge is forgotten a fiftieth of the window early",
         &[(
             "policy/limit/rolling.rs",
-            "entry.last.saturating_add(self.window).saturating_add(1)",
-            "entry.last.saturating_add(self.window - self.window / 50)",
+            "Moment(end.saturating_add(self.window))",
+            "Moment(end.saturating_add(self.window - self.window / 50))",
         )],
     ),
     mutant(
