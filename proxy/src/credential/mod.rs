@@ -5,6 +5,7 @@
 
 pub mod assertion;
 mod fixed;
+pub mod lifecycle;
 mod secret;
 mod session;
 mod source;
