@@ -1,6 +1,5 @@
 //! One run: sidecars, their agents and the upstream on one clock. Carries messages and tells the judge what happens; decides nothing.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +7,18 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::agenda::{Agenda, Ms};
-use crate::egress::account::core::{Asked, Core, Held, Refusal, Request, Settings};
+use crate::egress::account::core::{Asked, Held, Refusal, Request};
 use crate::judge::{Facts, Judge};
 use crate::plan::{Kind as TroubleKind, Plan};
 use crate::policy::Priority;
 use crate::policy::breaker::{Kind, Outcome};
-use crate::policy::limit::{
-    About, Keeping, Limits, Reason, Refused, Reservation, Source, Wall, WallKey, WallSet, Written,
-};
+use crate::policy::limit::{About, Reason, Refused, Source, Wall, WallSet};
 use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Repeat, Retry};
-use crate::policy::time::{Moment, Now};
+use crate::policy::time::Now;
+use crate::sidecar::Sidecar;
 use crate::upstream::{Reply, Upstream};
 use crate::verdict::Verdict;
-
-/// When the run begins, on everybody's wall: the day on which summer time ends in Europe.
-const EPOCH: i64 = 1_792_886_400_000;
 
 /// How often the judge looks around.
 const LOOK_EVERY: Ms = 1_000;
@@ -99,42 +94,9 @@ struct Call {
     sent_at: Ms,
 }
 
-#[derive(Debug)]
-struct Sidecar {
-    core: Core<usize>,
-    dead: bool,
-    /// How often it has died.
-    life: u32,
-    /// When this process began.
-    born: Ms,
-    /// By how much its clock on the wall is wrong.
-    skew: i64,
-    /// Its next wake that is on the agenda.
-    wakes: Option<Ms>,
-    /// What it is writing.
-    writing: Vec<Reservation>,
-    /// What is on its disk, and since when.
-    disk: BTreeMap<WallKey, (Ms, Written)>,
-}
-
-impl Sidecar {
-    fn now(&self, at: Ms) -> Now {
-        // A process's clock begins anywhere.
-        let mono = Moment(at - self.born + u64::from(self.life) * 1_000_000_000);
-        Now { mono, wall: EPOCH.saturating_add_unsigned(at).saturating_add(self.skew) }
-    }
-
-    /// A moment of this process's clock, on the clock of the simulation.
-    fn at(&self, moment: Moment) -> Ms {
-        (moment.0 + self.born).saturating_sub(u64::from(self.life) * 1_000_000_000)
-    }
-}
-
 /// One run under way.
 struct Fleet {
     plan: Plan,
-    /// Of each sidecar.
-    walls: WallSet,
     rng: Rng,
     agenda: Agenda<Event>,
     sidecars: Vec<Sidecar>,
@@ -182,25 +144,14 @@ impl Fleet {
         };
         let walls = WallSet::new(texts.iter().map(wall).collect::<Result<Vec<_>, _>>()?)?;
         let walls = walls.divided(plan.sidecars)?;
-        let sidecar = |_| Sidecar {
-            core: Core::new(Settings::default(), &walls),
-            dead: false,
-            life: 0,
-            born: 0,
-            skew: 0,
-            wakes: None,
-            writing: Vec::new(),
-            disk: BTreeMap::new(),
-        };
         Ok(Self {
             rng: Rng::with_seed(seed ^ 0x5eed),
             agenda: Agenda::new(),
-            sidecars: (0..plan.sidecars).map(sidecar).collect(),
+            sidecars: (0..plan.sidecars).map(|_| Sidecar::new(&walls, plan.durable)).collect(),
             calls: Vec::new(),
             upstream: Upstream::new(&plan),
             judge: Judge::new(&plan),
             trace: DefaultHasher::new(),
-            walls,
             plan,
         })
     }
@@ -221,9 +172,6 @@ impl Fleet {
         for (crash, planned) in self.plan.crashes.iter().enumerate() {
             self.agenda.enter(planned.at, Event::Dies { crash });
         }
-        for sidecar in 0..self.sidecars.len() {
-            self.lives(sidecar);
-        }
         self.agenda.enter(LOOK_EVERY, Event::Looks);
     }
 
@@ -242,7 +190,10 @@ impl Fleet {
             }
             Event::Written { sidecar, life } => self.written(sidecar, life),
             Event::Dies { crash } => self.dies(crash),
-            Event::Lives { sidecar } => self.lives(sidecar),
+            Event::Lives { sidecar } => {
+                let at = self.agenda.now();
+                self.sidecars[sidecar].revive(at);
+            }
             Event::Outsider { trouble } => self.outsider(trouble),
             Event::Step { index } => {
                 let step = &self.plan.steps[index];
@@ -351,11 +302,9 @@ impl Fleet {
     fn arrives(&mut self, id: usize, attempt: u32) {
         let at = self.agenda.now();
         let (reply, took) = self.upstream.arrive(at);
-        self.judge.arrives(
-            self.calls[id].facts,
-            reply != Reply::TooMany { retry_after: None } && !matches!(reply, Reply::TooMany { .. }),
-            at,
-        );
+        // Unless it was refused, it may have been done, whatever is heard of it.
+        let executed = !matches!(reply, Reply::TooMany { .. });
+        self.judge.arrives(self.calls[id].facts, executed, at);
         let latency = &self.plan.latency;
         let late = self.rng.u64(0..100) < latency.tail_percent;
         let most = if late { latency.tail } else { latency.most };
@@ -527,41 +476,30 @@ impl Fleet {
         }
     }
 
-    /// Gives the disk what must be on it before more is spent.
     fn writes(&mut self, sidecar: usize) {
         let (at, takes) = (self.agenda.now(), self.rng.u64(1..=30));
-        let side = &mut self.sidecars[sidecar];
-        if !side.writing.is_empty() {
-            return;
-        }
-        let now = side.now(at);
-        side.writing = side.core.limits().to_write(now);
-        if !side.writing.is_empty() {
-            self.agenda.enter(at + takes, Event::Written { sidecar, life: side.life });
+        if self.sidecars[sidecar].begin_writing(at) {
+            self.agenda.enter(at + takes, Event::Written { sidecar, life: self.sidecars[sidecar].life });
         }
     }
 
     fn written(&mut self, sidecar: usize, life: u32) {
         let at = self.agenda.now();
         let side = &mut self.sidecars[sidecar];
-        if side.dead || side.life != life {
-            return;
+        if !side.dead && side.life == life {
+            side.end_writing(at);
+            self.pump(sidecar);
         }
-        for reservation in std::mem::take(&mut side.writing) {
-            side.core.limits().written(&reservation);
-            side.disk.insert(reservation.written.key.clone(), (at, reservation.written));
-        }
-        self.pump(sidecar);
     }
 
-    /// What is not on disk is gone, and all its calls with it. What it has sent arrives all the same.
+    /// All its calls are gone with it. What it has sent arrives all the same.
     fn dies(&mut self, crash: usize) {
         let (at, crash) = (self.agenda.now(), self.plan.crashes[crash].clone());
         let side = &mut self.sidecars[crash.sidecar];
         if side.dead {
             return;
         }
-        (side.dead, side.writing) = (true, Vec::new());
+        side.die(at, self.rng.bool());
         self.judge.dies(crash.sidecar, at);
         let of_it =
             |call: &&mut Call| call.facts.sidecar == crash.sidecar && !matches!(call.state, State::Ended);
@@ -570,22 +508,6 @@ impl Fleet {
             self.judge.ends(call.facts, false, at);
         }
         self.agenda.enter(at + crash.down, Event::Lives { sidecar: crash.sidecar });
-    }
-
-    /// A process begins, and takes up what the one before it wrote.
-    fn lives(&mut self, sidecar: usize) {
-        let (at, durable) = (self.agenda.now(), self.plan.durable);
-        let side = &mut self.sidecars[sidecar];
-        if side.dead {
-            (side.dead, side.life, side.born) = (false, side.life + 1, at);
-        }
-        let now = side.now(at);
-        let keeping = if durable { Keeping::Disk { since: now.mono } } else { Keeping::Memory };
-        let mut limits = Limits::kept(&self.walls, keeping);
-        for (written_at, written) in side.disk.values() {
-            limits.restore(written, at - written_at, now);
-        }
-        side.core = Core::with_limits(Settings::default(), limits);
     }
 
     fn outsider(&mut self, trouble: usize) {

@@ -10,6 +10,7 @@ mod fleet;
 mod judge;
 mod mutants;
 mod plan;
+mod sidecar;
 mod upstream;
 mod verdict;
 
