@@ -106,7 +106,7 @@ impl Connectors {
 }
 
 fn bounds(config: &Config, connector: &config::Connector) -> Bounds {
-    Bounds::from(connector.sandbox.as_ref().unwrap_or(&config.sandbox))
+    config.sandboxes(connector).into()
 }
 
 fn slot(name: &str, loaded: Result<Connector, String>, previous: Option<&Arc<Connector>>) -> Slot {

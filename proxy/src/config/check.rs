@@ -84,15 +84,14 @@ fn sandbox(at: &str, sandbox: &Sandbox, found: &mut Found) {
     if sandbox.cpu.0.is_zero() {
         found.add(format!("{at}/cpu"), "no time is no call");
     }
-    if sandbox.parked.is_some_and(|parked| parked > sandbox.concurrent) {
+    if sandbox.parked > sandbox.concurrent.or(sandbox.parked) {
         found.add(format!("{at}/parked"), "more than `concurrent` bounds nothing");
     }
 }
 
 /// No connector may be able to take the places of the others.
 fn sandboxes(config: &Config, found: &mut Found) {
-    let own = |c: &Connector| c.sandbox.as_ref().unwrap_or(&config.sandbox).concurrent;
-    let all: usize = config.connectors.values().map(own).sum();
+    let all: usize = config.connectors.values().map(|c| config.sandboxes(c).1).sum();
     if all > MAX_CALL_SANDBOXES {
         let message = format!(
             "the `concurrent` of all connectors make {all} sandboxes; a process has {MAX_CALL_SANDBOXES} for calls: lower `concurrent` here or under `sandbox` of the connectors that need fewer"

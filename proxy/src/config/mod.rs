@@ -5,11 +5,13 @@
 //! nothing an operator writes is ever ignored.
 
 mod check;
+mod credential;
 mod limits;
 mod load;
 mod policies;
 mod position;
 mod salvage;
+mod sandbox;
 mod units;
 mod url;
 pub mod yaml;
@@ -23,18 +25,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::policy::{Mode, Priority};
+pub use credential::{Credential, CredentialKind, EnvField, Field, PlainField};
 pub use limits::{Limits, LimitsSection, ScopedWall, Wall};
 pub use load::{ConfigError, Mistake, load, parse};
 pub use policies::{Breaker, Bulkhead, Queue, Retry};
 pub use position::Position;
+pub use sandbox::{MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES, Sandbox};
 pub use units::{ByteSize, Period};
 pub use url::{BaseUrl, SqlUrl};
-
-/// Largest linear memory of a sandbox that an operator can grant, in bytes.
-pub const MAX_MEMORY_BYTES: usize = 1 << 30;
-
-/// Sandboxes that the calls of all connectors may have together: what the operator divides among the connectors.
-pub const MAX_CALL_SANDBOXES: usize = 960;
 
 /// Everything that `ferrata.yaml` may say.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -199,47 +197,6 @@ impl Default for Defaults {
             memory: None,
             max_deadline: None,
             priority: Priority::Interactive,
-        }
-    }
-}
-
-/// Bounds of one connector's sandboxes.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sandbox {
-    /// Linear memory of one sandbox.
-    pub memory: ByteSize,
-    /// Time on the processor for one call; waiting does not count.
-    pub cpu: Period,
-    /// Sandboxes of one connector at once, those that are kept for reuse included. All connectors together have 960.
-    #[schemars(range(min = 1, max = 512))]
-    pub concurrent: usize,
-    /// Sandboxes of one connector that may wait for an upstream at once; a call that would be one more is refused rather than queued.
-    /// As many as `concurrent` when absent.
-    #[schemars(range(min = 1, max = 512))]
-    pub parked: Option<usize>,
-    /// Calls that may wait for a sandbox of one connector; one more is refused.
-    #[schemars(range(max = 100000))]
-    pub waiting: usize,
-    /// Largest result of one call.
-    pub result: ByteSize,
-    /// Log text of one call.
-    pub log: ByteSize,
-    /// Keep sandboxes for the next call of the same caller. Faster, and a connector can then remember things.
-    pub reuse: bool,
-}
-
-impl Default for Sandbox {
-    fn default() -> Self {
-        Self {
-            memory: ByteSize::mebibytes(128),
-            cpu: Period::seconds(5),
-            concurrent: 64,
-            parked: None,
-            waiting: 1024,
-            result: ByteSize::mebibytes(1),
-            log: ByteSize::kibibytes(64),
-            reuse: false,
         }
     }
 }
@@ -409,89 +366,6 @@ impl Default for Sql {
 pub enum SqlTls {
     Require,
     Disable,
-}
-
-/// A credential: how it is obtained, where it may be written, and its fields.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-pub struct Credential {
-    pub kind: CredentialKind,
-    /// Towards which of the connector's upstreams its secrets may be written. Default: those that its manifest names, which are the most.
-    #[serde(default)]
-    pub upstreams: Option<Vec<String>>,
-    /// Where its secrets may be written: `header:<name>` or `body`. Default: `header:authorization`.
-    #[serde(default)]
-    pub positions: Option<Vec<String>>,
-    /// Whether the connector may have arbitrary bytes signed with it.
-    #[serde(default)]
-    pub sign: bool,
-    /// The fields that the manifest names. A secret is the path of a file, or `{ env: NAME }`; what is no secret may be
-    /// written as `{ value: … }`.
-    #[serde(flatten)]
-    pub fields: BTreeMap<String, Field>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CredentialKind {
-    /// The fields are used as they are.
-    Static,
-    /// The component logs in with an OAuth client's own identity.
-    ClientCredentials,
-    /// Not built yet.
-    RefreshToken,
-    /// The component logs in with an assertion that the host signs (RFC 7523): fields `key`, `client_id`, `audience` and
-    /// perhaps `subject`.
-    JwtBearer,
-    /// Not built yet.
-    TokenExchange,
-}
-
-impl CredentialKind {
-    /// The name, as in the file and in the grant that a guest gets.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::ClientCredentials => "client-credentials",
-            Self::RefreshToken => "refresh-token",
-            Self::JwtBearer => "jwt-bearer",
-            Self::TokenExchange => "token-exchange",
-        }
-    }
-}
-
-/// Where a credential's field comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Field {
-    /// With `/`, `./` or `../` in front the path of a file, read again when it changes; one newline at its end is not part of the
-    /// secret. Any other text is the value itself, which only a login's public fields (`subject`, `audience`) may be.
-    Text(String),
-    Env(EnvField),
-    Value(PlainField),
-}
-
-impl Field {
-    /// The file, if it is one.
-    pub fn as_file(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-/// An environment variable, for laptops.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EnvField {
-    pub env: String,
-}
-
-/// A value in the clear: a client id, a user name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlainField {
-    pub value: String,
 }
 
 /// What one agent may do.

@@ -43,13 +43,13 @@ impl Bounds {
     }
 }
 
-impl From<&config::Sandbox> for Bounds {
-    fn from(s: &config::Sandbox) -> Self {
+impl From<(config::Sandbox, usize)> for Bounds {
+    fn from((s, concurrent): (config::Sandbox, usize)) -> Self {
         Self {
             memory: s.memory.0,
             cpu: s.cpu.0,
-            concurrent: s.concurrent,
-            parked: s.parked.unwrap_or(s.concurrent),
+            concurrent,
+            parked: s.parked.unwrap_or(concurrent).min(concurrent),
             waiting: s.waiting,
             result: s.result.0,
             log: s.log.0,

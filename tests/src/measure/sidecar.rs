@@ -59,10 +59,14 @@ impl Sidecar {
         command.env("FERRATA_CACHE_FOLDER", cache).arg("run").arg("--config").arg(config);
         command.arg("--ready-file").arg(&ready).stdout(Stdio::null()).stderr(File::create(log.file())?);
         let began = Instant::now();
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         let failed = |error| format!("{error}:\n{}", log.text());
-        let address = tokio::time::timeout(START_PATIENCE, announced(&ready)).await;
-        let (address, start) = (address.map_err(|_| failed("ferrata does not get ready"))?, began.elapsed());
+        let address = tokio::select! {
+            address = announced(&ready) => address,
+            _ = child.wait() => return Err(failed("ferrata ended").into()),
+            () = tokio::time::sleep(START_PATIENCE) => return Err(failed("ferrata does not get ready").into()),
+        };
+        let start = began.elapsed();
         // A connector that is not loaded stops no start, and would make it look fast.
         if log.text().contains("\"ERROR\"") {
             return Err(failed("a connector is not loaded").into());

@@ -34,7 +34,8 @@ fn sandboxes(wat: &str, bounds: config::Sandbox) -> Sandboxes {
         credentials,
         std::collections::BTreeMap::new(),
     );
-    let bounds = Bounds::from(&bounds);
+    let concurrent = bounds.concurrent.unwrap_or(64);
+    let bounds = Bounds::from((bounds, concurrent));
     let runtime = Runtime {
         connector,
         settings: "{}".to_owned(),
@@ -130,7 +131,7 @@ async fn a_sandbox_that_leaks_traps_or_comes_late_is_not_kept() {
 
 #[tokio::test]
 async fn idle_and_running_sandboxes_share_the_bound() {
-    let bounds = config::Sandbox { reuse: true, concurrent: 3, ..config::Sandbox::default() };
+    let bounds = config::Sandbox { reuse: true, concurrent: Some(3), ..config::Sandbox::default() };
     let sandboxes = sandboxes(COUNTS, bounds);
     for agent in ["a", "b", "c"] {
         call(&sandboxes, agent).await;
@@ -155,7 +156,7 @@ async fn idle_and_running_sandboxes_share_the_bound() {
 #[tokio::test]
 async fn running_and_waiting_calls_are_bounded_and_their_places_come_back() {
     let sandboxes =
-        sandboxes(COUNTS, config::Sandbox { concurrent: 2, waiting: 3, ..config::Sandbox::default() });
+        sandboxes(COUNTS, config::Sandbox { concurrent: Some(2), waiting: 3, ..config::Sandbox::default() });
     let (leave, most) = (Semaphore::new(0), AtomicUsize::new(0));
     let one = || {
         sandboxes.run(scope("a"), async |_| {
@@ -182,7 +183,7 @@ async fn running_and_waiting_calls_are_bounded_and_their_places_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_for_a_sandbox_no_longer_than_its_deadline() {
-    let sandboxes = sandboxes(COUNTS, config::Sandbox { concurrent: 1, ..config::Sandbox::default() });
+    let sandboxes = sandboxes(COUNTS, config::Sandbox { concurrent: Some(1), ..config::Sandbox::default() });
     let long = Scope::new(
         Purpose::Call { ceiling: Effect::Read },
         Caller::agent("a"),
