@@ -84,12 +84,12 @@ impl Lifecycle {
 
     /// What a request that may take so long can be written with now.
     pub fn serve(&mut self, takes: Duration, now: Now) -> Serving {
-        if self.dead {
-            return Serving::Dead;
-        }
         if let Some(held) = self.held.as_mut().filter(|held| held.serves(takes, now.mono)) {
             held.used = true;
             return Serving::Token(held.version);
+        }
+        if self.dead {
+            return Serving::Dead;
         }
         match self.pause.filter(|pause| self.work == Work::Nothing && now.mono < pause.until) {
             Some(Pause { why: Some(why), until }) => Serving::Failing { why, retry_at: until },
@@ -116,9 +116,15 @@ impl Lifecycle {
         Renewal::Serve
     }
 
-    /// The operator replaced what the credential is won with: it is tried at once, whatever was said before. What is in hand serves until then.
+    /// The operator replaced the refresh token: another family begins at once, with a record of its own. What is in hand serves until then.
     pub fn reseeded(&mut self) {
-        (self.dead, self.invalid, self.pause, self.granted) = (false, None, None, None);
+        self.reconfigured();
+        (self.opened, self.granted) = (false, None);
+    }
+
+    /// The operator replaced what else the credential is won with: it is tried at once, whatever was said before.
+    pub fn reconfigured(&mut self) {
+        (self.dead, self.invalid, self.pause, self.forced) = (false, None, None, None);
         (self.replaced, self.replacing) = (true, false);
         self.alarms.begin_anew();
     }
@@ -128,12 +134,12 @@ impl Lifecycle {
         if self.work != Work::Nothing || self.dead || self.attempt_at(now.mono)? > now.mono {
             return None;
         }
+        self.replacing = self.replaced;
         Some(if !self.opened {
             self.go(Work::Opening, Step::Load)
         } else if self.granted.is_some() {
             self.commit()
         } else {
-            self.replacing = self.replaced;
             self.go(Work::Beginning, Step::Begin { version: self.version })
         })
     }
@@ -141,8 +147,9 @@ impl Lifecycle {
     /// When the next attempt is due; none if there is no need for one.
     fn attempt_at(&self, now: Moment) -> Option<Moment> {
         let resumes = self.pause.map_or(now, |pause| pause.until);
-        let is_urgent = self.granted.is_some() || self.wanted || self.replaced;
         let is_kept = self.settings.keep_alive;
+        let is_replaced = self.replaced && (is_kept || self.held.is_some());
+        let is_urgent = self.granted.is_some() || self.wanted || is_replaced;
         match &self.held {
             _ if self.dead => None,
             _ if is_urgent => Some(resumes),

@@ -21,7 +21,11 @@
 //! - A new token serves only when its record is durable.
 //! - A refresh token is sent once more at once when nobody knows what became of it, and after that only as `wait`s allow; never again
 //!   when the provider has said `invalid_grant` of it, until the operator replaces it ([`Lifecycle::reseeded`]).
-//! - A 401 forces one refresh per version.
+//! - A 401 forces one refresh per version, and what came of one no other within a minute.
+//! - A dead refresh token is told of at once, and the access token that it won last serves to its end.
+//!
+//! A *family* is what one consent began: each refresh token comes of the one before. Its record in the store is its own, so that a new
+//! seed begins a new one, and a sidecar that still has the old seed goes on with the old.
 
 mod alarm;
 mod machine;

@@ -96,7 +96,7 @@ impl World {
             Serving::Token(version) => {
                 let won = self.won.expect("something serves that was never won");
                 assert_eq!(version, won.version);
-                assert!(!won.refused && !self.dead);
+                assert!(!won.refused);
                 assert!(won.life == 0 || self.ms < won.asked + won.life, "expired at {}: {won:?}", self.ms);
             }
             Serving::Failing { retry_at, .. } => assert!(retry_at.0 > self.ms),
@@ -119,14 +119,16 @@ impl World {
     fn go(&mut self, how: u8) {
         let now = self.now();
         self.step = match self.step.take() {
-            None => self.machine.start(now),
+            None => {
+                self.run_seed = self.seed;
+                self.machine.start(now)
+            }
             Some(step) => Some(self.answered(step, how)),
         };
         match self.step {
-            Some(Step::Begin { .. }) => self.run_seed = self.seed,
             Some(Step::Exchange { version, again }) => self.sends(version, again),
             Some(Step::Release { .. } | Step::Rest) => self.step = None,
-            Some(Step::Bury { .. }) => (self.dead, self.won) = (true, None),
+            Some(Step::Bury { .. }) => self.dead = true,
             _ => {}
         }
     }
@@ -144,13 +146,15 @@ impl World {
         let (random, now) = (self.random, self.now());
         let life = u64::from(how % 3) * 10_000;
         let terms = Terms { life: Some(Duration::from_millis(life)), ..Terms::default() };
-        let newer =
-            |version| Latest::Kept(Kept { version, age: Duration::from_secs(2), terms, of_this_seed: true });
+        let newer = |version| Latest::Kept(Kept { version, age: Duration::from_secs(2), terms });
         match step {
             Step::Load if how < 40 => {
                 let version = self.won.map_or(1, |won| won.version + 1).max(self.invalid.unwrap_or(0) + 1);
                 let before = self.machine.view(now).version;
-                self.wins(version.max(before + 1), self.ms.saturating_sub(2_000), life);
+                // Of a family that was given up meanwhile it is of no interest.
+                if self.seed == self.run_seed {
+                    self.wins(version.max(before + 1), self.ms.saturating_sub(2_000), life);
+                }
                 let found = newer(version.max(before + 1));
                 self.machine.loaded(Loaded::Found(found), random, now)
             }
@@ -238,7 +242,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn whatever_happens(

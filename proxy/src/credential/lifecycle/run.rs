@@ -12,11 +12,15 @@ impl Lifecycle {
     /// Answers [`Step::Load`].
     pub fn loaded(&mut self, loaded: Loaded, random: u64, now: Now) -> Step {
         match (self.work, loaded) {
+            (Work::Opening, _) if self.is_outdated() => self.begin_again(Step::Rest),
+            (Work::Rereading, _) if self.is_outdated() => self.begin_again(Step::Release { spent: false }),
             (Work::Opening, Loaded::Unavailable) => self.fail(Failure::Store, None, Step::Rest, random, now),
             (Work::Opening, loaded) => {
                 self.opened = true;
-                if let Loaded::Found(latest) = loaded {
-                    self.adopt(latest, random, now);
+                match loaded {
+                    Loaded::Found(latest) => self.adopt(latest, random, now),
+                    // A new family counts from the start, whatever version of another still serves.
+                    _ => self.version = 0,
                 }
                 self.work = Work::Nothing;
                 self.start(now).unwrap_or(Step::Rest)
@@ -29,7 +33,6 @@ impl Lifecycle {
             (Work::Rereading, Loaded::Unavailable) => {
                 self.fail(Failure::Store, None, Step::Release { spent: true }, random, now)
             }
-            (Work::Rereading, _) if self.is_outdated() => self.begin_again(),
             (Work::Rereading, _) => self.bury(),
             _ => Step::Rest,
         }
@@ -64,7 +67,7 @@ impl Lifecycle {
             }
             Exchanged::Overtaken => self.stand_by(release, random, now),
             Exchanged::Unknown | Exchanged::Invalid | Exchanged::Refused if self.is_outdated() => {
-                self.begin_again()
+                self.begin_again(Step::Release { spent: false })
             }
             Exchanged::Unknown if !again => self.exchange(true, now),
             Exchanged::Unknown => {
@@ -96,8 +99,7 @@ impl Lifecycle {
         match committed {
             Committed::Durable => {
                 let (version, age) = (self.version + 1, now.mono.since(sent));
-                let of_this_seed = !self.is_outdated();
-                self.adopt(Latest::Kept(Kept { version, age, terms, of_this_seed }), random, now);
+                self.adopt(Latest::Kept(Kept { version, age, terms }), random, now);
             }
             Committed::Superseded(latest) => self.adopt(latest, random, now),
             Committed::Unavailable => {
@@ -148,9 +150,10 @@ impl Lifecycle {
         self.go(Work::Burying, Step::Bury { version: self.version + 1 })
     }
 
+    /// What is in hand serves to its end: the access token may outlive the refresh token.
     fn die(&mut self) {
         (self.dead, self.wanted, self.replaced) = (true, false, false);
-        (self.held, self.granted, self.pause) = (None, None, None);
+        (self.granted, self.pause) = (None, None);
         self.alarms.died();
     }
 
@@ -159,11 +162,12 @@ impl Lifecycle {
         self.version = latest.version();
         (self.granted, self.pause, self.invalid) = (None, None, None);
         match latest {
-            Latest::Dead { of_this_seed: true, .. } => self.die(),
-            Latest::Dead { of_this_seed: false, .. } => self.replaced = true,
+            // Of a family that was given up.
+            Latest::Dead { .. } if self.is_outdated() => {}
+            Latest::Dead { .. } => self.die(),
             Latest::Kept(kept) => {
                 let held = Held::new(&kept, random, now.mono);
-                (self.dead, self.replaced) = (false, !kept.of_this_seed);
+                (self.dead, self.replaced) = (false, self.is_outdated());
                 self.wanted &= !held.serves(Duration::ZERO, now.mono);
                 self.alarms.succeeded(&held, now.mono);
                 self.held = Some(held);
@@ -176,9 +180,9 @@ impl Lifecycle {
         self.replaced && !self.replacing
     }
 
-    fn begin_again(&mut self) -> Step {
+    fn begin_again(&mut self, step: Step) -> Step {
         (self.invalid, self.pause) = (None, None);
-        self.go(Work::Nothing, Step::Release { spent: false })
+        self.go(Work::Nothing, step)
     }
 
     /// The longest life that was ever said of this family's refresh tokens; a new family has its own.

@@ -25,7 +25,7 @@ fn terms(life_ms: u64) -> Terms {
 }
 
 fn kept(version: u64, age_ms: u64, terms: Terms) -> Latest {
-    Latest::Kept(Kept { version, age: Duration::from_millis(age_ms), terms, of_this_seed: true })
+    Latest::Kept(Kept { version, age: Duration::from_millis(age_ms), terms })
 }
 
 impl Driven {
@@ -247,8 +247,10 @@ fn an_invalid_token_is_dead_unless_somebody_has_a_newer_one() {
     assert_eq!(driven.at(4_680_000).failed(Exchanged::Invalid), Step::Load);
     assert_eq!(driven.life.loaded(newer, EARLY, driven.now()), Step::Bury { version: 3 });
     assert_eq!(driven.life.buried(Committed::Durable, EARLY, driven.now()), Step::Rest);
-    assert_eq!(driven.serve(0), Serving::Dead);
     assert_eq!(driven.events(), [Event::Dead]);
+    // What it won last serves to its end.
+    assert_eq!(driven.serve(0), Serving::Token(2));
+    assert_eq!(driven.at(2_340_000 + HOUR).serve(0), Serving::Dead);
     assert_eq!((driven.at(90 * DAY).start(), driven.wake(), driven.events()), (None, None, vec![]));
 }
 
@@ -269,10 +271,13 @@ fn a_new_seed_begins_a_new_family() {
     let _ = driven.life.loaded(Loaded::Nothing, EARLY, driven.now());
     let _ = driven.life.buried(Committed::Durable, EARLY, driven.now());
     driven.events();
+    driven.life.refused(1, driven.now());
+    assert_eq!(driven.serve(0), Serving::Dead);
     driven.life.reseeded();
     assert_eq!(driven.serve(0), Serving::Wait);
+    assert_eq!(driven.opened(Loaded::Nothing), Step::Begin { version: 0 });
     driven.granted(terms(HOUR));
-    assert_eq!(driven.serve(0), Serving::Token(3));
+    assert_eq!(driven.serve(0), Serving::Token(1));
     assert_eq!(driven.events(), [Event::Recovered]);
 }
 
@@ -283,27 +288,37 @@ fn what_is_learned_of_an_old_seed_says_nothing_of_the_new_one() {
     assert!(matches!(driven.begun(false), Step::Exchange { .. }));
     driven.life.reseeded();
     assert_eq!(driven.exchanged(Exchanged::Invalid), Step::Release { spent: false });
-    assert!(matches!(driven.begun(false), Step::Exchange { .. }));
+    assert_eq!(driven.opened(Loaded::Nothing), Step::Begin { version: 0 });
     driven.life.reseeded();
-    let _ = driven.exchanged(Exchanged::Granted(terms(HOUR)));
-    driven.committed(Committed::Durable);
-    // It serves, and the new seed is tried all the same.
-    assert_eq!(driven.serve(0), Serving::Token(2));
-    assert_eq!(driven.start(), Some(Step::Begin { version: 2 }));
+    // Too late for the run under way.
+    let _ = driven.life.began(Began::Newer(kept(9, 0, terms(HOUR))), EARLY, driven.now());
+    assert_eq!(driven.serve(0), Serving::Token(9));
+    assert_eq!(driven.opened(Loaded::Nothing), Step::Begin { version: 0 });
 }
 
 #[test]
-fn a_seed_that_changed_while_nobody_ran_is_tried_at_once() {
+fn a_family_that_others_began_or_found_dead_is_taken_up_as_it_is() {
+    let mut driven = Driven::holding(TOKEN, terms(HOUR));
+    driven.life.reseeded();
+    assert_eq!(driven.opened(Loaded::Found(kept(4, 0, terms(HOUR)))), Step::Rest);
+    assert_eq!(driven.serve(0), Serving::Token(4));
     let mut driven = Driven::new(TOKEN);
-    let old = Kept { version: 4, age: Duration::ZERO, terms: terms(HOUR), of_this_seed: false };
-    let step = driven.opened(Loaded::Found(Latest::Kept(old)));
-    assert_eq!((step, driven.serve(0)), (Step::Begin { version: 4 }, Serving::Token(4)));
-    let mut driven = Driven::new(TOKEN);
-    let dead = |of_this_seed| Loaded::Found(Latest::Dead { version: 4, of_this_seed });
-    assert_eq!(driven.opened(dead(false)), Step::Begin { version: 4 });
-    let mut driven = Driven::new(TOKEN);
-    assert_eq!(driven.opened(dead(true)), Step::Rest);
+    assert_eq!(driven.opened(Loaded::Found(Latest::Dead { version: 4 })), Step::Rest);
     assert_eq!((driven.serve(0), driven.events()), (Serving::Dead, vec![Event::Dead]));
+    // With another client secret, say, it is worth one attempt.
+    driven.life.reconfigured();
+    assert_eq!(driven.start(), Some(Step::Begin { version: 4 }));
+}
+
+#[test]
+fn a_login_whose_secrets_changed_is_made_anew_if_there_was_one() {
+    let mut driven = Driven::new(LOGIN);
+    driven.life.reconfigured();
+    assert_eq!(driven.wake(), None);
+    let mut driven = Driven::holding(LOGIN, terms(HOUR));
+    driven.life.reconfigured();
+    assert_eq!(driven.start(), Some(Step::Begin { version: 1 }));
+    assert_eq!(driven.serve(0), Serving::Token(1));
 }
 
 #[test]

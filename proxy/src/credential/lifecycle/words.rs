@@ -34,8 +34,6 @@ pub struct Kept {
     /// How long ago they were asked for, by the store's best knowledge; too long rather than too short.
     pub age: Duration,
     pub terms: Terms,
-    /// Whether they come of the secrets as the operator has them now. Otherwise they serve until those have won something.
-    pub of_this_seed: bool,
 }
 
 /// The newest that a store has.
@@ -45,7 +43,6 @@ pub enum Latest {
     /// The family was found dead.
     Dead {
         version: u64,
-        of_this_seed: bool,
     },
 }
 
@@ -53,7 +50,7 @@ impl Latest {
     pub const fn version(&self) -> u64 {
         match self {
             Self::Kept(kept) => kept.version,
-            Self::Dead { version, .. } => *version,
+            Self::Dead { version } => *version,
         }
     }
 }
@@ -61,10 +58,11 @@ impl Latest {
 /// What the driver does next. Each is answered by the method that it names, the last two by none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Look what the store has. [`loaded`](super::Lifecycle::loaded).
+    /// Look what the store has of this family. As the first step of a run: the secrets as they are now, and so the family, are those of
+    /// the whole run. [`loaded`](super::Lifecycle::loaded).
     Load,
-    /// Take the lock, compare the store's version with this one (0 is none) and make durable that its token is about to be spent. The
-    /// secrets as they are now are those of the whole run. [`began`](super::Lifecycle::began).
+    /// Take the lock, compare the store's version with this one (0 is none) and make durable that its token is about to be spent. As a
+    /// first step it takes up the secrets too. [`began`](super::Lifecycle::began).
     Begin { version: u64 },
     /// Check the lock and send the grant. `again`: the same refresh token may have been spent before; this is its grace retry.
     /// [`exchanged`](super::Lifecycle::exchanged).
