@@ -85,8 +85,9 @@ pub async fn gate(
 ) -> Result<(Arc<Gate>, Connectors), AppError> {
     let (engine, cache) = engine(cache)?;
     let accounts = Arc::new(Accounts::new(Clock::start(), config.replicas, store));
-    let mut connectors = Connectors::new(engine, cache, accounts);
+    let mut connectors = Connectors::new(engine.clone(), cache, accounts);
     connectors.follow(config).await;
+    engine.give_way();
     let auth = Authenticator::new(auth).map_err(AppError::Config)?;
     let catalog = connectors.catalog(config).map_err(AppError::Config)?;
     Ok((Arc::new(Gate::new(auth, catalog)), connectors))

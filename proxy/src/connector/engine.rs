@@ -65,18 +65,22 @@ impl Engine {
         self.ticker.ticking()
     }
 
-    /// Runs `work` where compiling is done: on threads that give way to those that serve calls.
+    /// Lets what compiles from now on give way to what serves calls. Until there are calls, all wait for it.
+    pub fn give_way(&self) {
+        self.compilers.broadcast(|_| {
+            // Without the right to do so it competes, and still works.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+        });
+    }
+
+    /// Runs `work` where compiling is done: on threads of their own.
     pub fn aside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         self.compilers.install(work)
     }
 }
 
 fn compilers() -> Result<ThreadPool, rayon::ThreadPoolBuildError> {
-    let give_way = |_| {
-        // Without the right to do so it competes, and still works.
-        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
-    };
-    rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compile-{i}")).start_handler(give_way).build()
+    rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compile-{i}")).build()
 }
 
 fn config() -> Config {
@@ -187,6 +191,16 @@ mod tests {
         while !reached() {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn compiling_gives_way_once_calls_are_served() {
+        let engine = Engine::new().unwrap();
+        let niceness =
+            || engine.aside(|| rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap());
+        let at_first = niceness();
+        engine.give_way();
+        assert_eq!((at_first < NICENESS, niceness()), (true, NICENESS));
     }
 
     #[test]
