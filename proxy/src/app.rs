@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
+use crate::audit::{Audit, Console};
 use crate::clock::Clock;
 use crate::config::{self, Auth, Config};
 use crate::connector::{CompiledCache, Engine};
@@ -82,6 +83,7 @@ pub async fn gate(
     auth: &Auth,
     cache: Option<&Path>,
     store: Store,
+    audit: Audit,
 ) -> Result<(Arc<Gate>, Connectors), AppError> {
     let (engine, cache) = engine(cache)?;
     let accounts = Arc::new(Accounts::new(Clock::start(), config.replicas, store));
@@ -90,7 +92,7 @@ pub async fn gate(
     engine.give_way();
     let auth = Authenticator::new(auth).map_err(AppError::Config)?;
     let catalog = connectors.catalog(config).map_err(AppError::Config)?;
-    Ok((Arc::new(Gate::new(auth, catalog)), connectors))
+    Ok((Arc::new(Gate::new(auth, catalog, audit)), connectors))
 }
 
 /// Serves what the file at `path` says until the drain begins and everything in flight has ended. `ready_file`, if given, is written once agents can connect: a JSON object
@@ -103,13 +105,14 @@ pub async fn run(
 ) -> Result<(), AppError> {
     let config = config::load(path).map_err(AppError::config)?;
     let metrics = admin::install_metrics().map_err(AppError::internal)?;
+    let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stdout).map_err(AppError::Config)?;
     let readiness = Readiness::default();
     let agent = bind(config.agent.listen).await?;
     let agent_address = agent.local_addr().map_err(AppError::internal)?;
     let admin = admin::start(&config.admin, metrics, readiness.clone(), drain.clone()).await?;
 
     let loaded = tokio::select! {
-        loaded = gate(&config, &config.agent.auth, cache, store(&config)?) => Some(loaded?),
+        loaded = gate(&config, &config.agent.auth, cache, store(&config)?, audit) => Some(loaded?),
         () = drain.begun() => None,
     };
     let Some((gate, connectors)) = loaded else {
@@ -142,6 +145,7 @@ pub async fn run(
     readiness.gone();
     reloading.abort();
     accounts.finish().await;
+    writing.finish().await;
     admin.stop().await;
     tracing::info!(cut = drained.cut, "drained");
     Ok(())

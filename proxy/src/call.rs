@@ -5,7 +5,9 @@
 
 mod capabilities;
 mod progress;
+mod subject;
 mod substitute;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,9 @@ use tokio::time::Instant;
 
 pub use capabilities::Capabilities;
 pub use progress::{MAX_MESSAGE_BYTES, Progress, Reporter, Reports};
+pub use subject::Subject;
 pub use substitute::{Source, Substitute};
+pub use trail::{Ended, Exchanged, Step, Trail, millis};
 
 use crate::policy::Priority;
 use crate::telemetry::TraceContext;
@@ -26,7 +30,7 @@ pub struct Caller {
     /// The agent's identity: a token's name, or `default` on a listener without authentication.
     pub agent: Arc<str>,
     /// For whom the agent acts, when a verified token said so.
-    pub subject: Option<Arc<str>>,
+    pub subject: Option<Subject>,
 }
 
 impl Caller {

@@ -11,10 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use ferrata::admin;
 use ferrata::app::{self, AppError};
+use ferrata::audit::{Audit, Console};
 use ferrata::call::{Answered, Caller, Client, ToolCall, ToolResult};
 use ferrata::config::{self, Auth, Config};
 use ferrata::connector;
-use ferrata::gate::{Authenticator, Catalog, Slot};
+use ferrata::gate::{Authenticator, Catalog, Gate, Slot};
 use ferrata::protocol::stdio;
 use ferrata::reload::Reloader;
 use ferrata::server::{self, Drain};
@@ -180,8 +181,9 @@ async fn run(common: &Common, ready_file: Option<&Path>) -> Done {
 
 async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let config = config::load(&common.config).map_err(AppError::config)?;
-    let (gate, connectors) =
-        app::gate(&config, &Auth::None, common.cache.cache.as_deref(), app::store(&config)?).await?;
+    let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
+    let (cache, store) = (common.cache.cache.as_deref(), app::store(&config)?);
+    let (gate, connectors) = app::gate(&config, &Auth::None, cache, store, audit).await?;
     let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let caller = Caller::agent(identity.agent.as_str());
@@ -191,13 +193,14 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     tokio::spawn(reloader.run(drain.clone()));
     stdio::serve(gate, caller, input, output, bounds, drain).await.map_err(AppError::internal)?;
     accounts.finish().await;
+    writing.finish().await;
     // A blocked read of standard input would hold the process; nothing is left to do.
     std::io::stdout().flush().map_err(AppError::internal)?;
     std::process::exit(exit::OK.into());
 }
 
 async fn check(common: &Common) -> Done {
-    let (config, _, catalog) = loaded(common).await?;
+    let (config, catalog) = loaded(common).await?;
     let mut report = String::new();
     let mut problems = 0;
     let mut problem = |report: &mut String, line: String| {
@@ -237,7 +240,7 @@ async fn check(common: &Common) -> Done {
 }
 
 async fn tools(common: &Common, identity: &Identity, json: bool) -> Done {
-    let (_, _, catalog) = loaded(common).await?;
+    let (_, catalog) = loaded(common).await?;
     let listing = catalog.listing(&identity.agent);
     if json {
         return print(&String::from_utf8_lossy(&listing.mcp));
@@ -267,7 +270,10 @@ async fn call(
             return Ok(exit::USAGE);
         }
     };
-    let (_, gate, catalog) = loaded(common).await?;
+    let config = config::load(&common.config).map_err(AppError::config)?;
+    let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
+    let gate = gate(common, &config, audit).await?;
+    let catalog = gate.catalog();
     let caller = Caller::agent(identity.agent.as_str());
     let Some(tool) = catalog.tool(&caller.agent, tool) else {
         eprintln!("there is no tool `{tool}`; see `ferrata tools`");
@@ -278,7 +284,9 @@ async fn call(
     let (priority, workflow, idempotency_key, inputs, client) = (None, None, None, None, Client::default());
     let call =
         ToolCall { arguments, caller, timeout, priority, workflow, idempotency_key, trace, inputs, client };
-    match gate.call(&tool, call).await {
+    let outcome = gate.call(&tool, call).await;
+    writing.finish().await;
+    match outcome {
         Ok(Answered { result, instead }) => {
             if let Some(instead) = instead {
                 eprintln!("{}", instead.sentence());
@@ -315,11 +323,16 @@ fn compile(cache: &Cache, components: &[PathBuf]) -> Done {
 }
 
 /// Everything but listeners: for commands that work once. Whoever can run them needs no token.
-async fn loaded(common: &Common) -> Result<(Config, Arc<ferrata::gate::Gate>, Arc<Catalog>), AppError> {
+async fn loaded(common: &Common) -> Result<(Config, Arc<Catalog>), AppError> {
     let config = config::load(&common.config).map_err(AppError::config)?;
-    let (gate, _) = app::gate(&config, &Auth::None, common.cache.cache.as_deref(), Store::Memory).await?;
-    let catalog = gate.catalog();
-    Ok((config, gate, catalog))
+    let gate = gate(common, &config, Audit::default()).await?;
+    Ok((config, gate.catalog()))
+}
+
+async fn gate(common: &Common, config: &Config, audit: Audit) -> Result<Arc<Gate>, AppError> {
+    let cache = common.cache.cache.as_deref();
+    let (gate, _) = app::gate(config, &Auth::None, cache, Store::Memory, audit).await?;
+    Ok(gate)
 }
 
 /// Whoever reads may have read enough and gone.

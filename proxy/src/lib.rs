@@ -12,7 +12,7 @@
 //! | 6 | [`egress`] | the only door out: judging, policies, secrets, TLS, scrubbing |
 //! | 7 | [`credential`] | where secrets come from |
 //!
-//! [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
+//! [`audit`] writes down what became of every call. [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
 //!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
 //! Calls go down that list. Every room may use the common words: [`call`], [`clock`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`].
@@ -28,6 +28,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod call;
 pub mod clock;
 pub mod config;

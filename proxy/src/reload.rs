@@ -197,11 +197,13 @@ impl Reloader {
 
     /// Listeners and identities are made once.
     fn admit(&self, new: Config) -> Result<Config, ConfigError> {
-        let made_once = |c: &Config| (c.agent.clone(), c.admin.clone(), c.state.clone(), c.replicas);
+        let made_once =
+            |c: &Config| (c.agent.clone(), c.admin.clone(), c.state.clone(), c.replicas, c.audit.clone());
         if made_once(&new) == made_once(&self.config) {
             return Ok(new);
         }
-        let reason = "`agent`, `admin`, `state` and `replicas` take effect only with a restart".to_owned();
+        let reason =
+            "`agent`, `admin`, `state`, `replicas` and `audit` take effect only with a restart".to_owned();
         Err(ConfigError::Unreadable { path: self.path.clone(), reason })
     }
 }

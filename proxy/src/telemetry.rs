@@ -58,6 +58,11 @@ impl TraceContext {
         Self { span: rand::rng().random_range(1..=u64::MAX), ..self }
     }
 
+    /// 16 hexadecimal digits.
+    pub fn span_id(self) -> String {
+        format!("{:016x}", self.span)
+    }
+
     /// 32 hexadecimal digits.
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace)

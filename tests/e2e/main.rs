@@ -14,6 +14,7 @@
 //! | `prompts` | what a person can begin a conversation with |
 //! | `plain_http` | `/v1/tools` for agents without MCP |
 //! | `agents` | who may call what, and from where |
+//! | `audit` | what is written down of calls |
 //! | `clients` | MCP clients of others |
 //! | `conformance` | the official MCP suite |
 //! | `changes` | a changed list of tools is heard |
@@ -39,6 +40,7 @@
 
 mod agents;
 mod asking;
+mod audit;
 mod batches;
 mod changes;
 mod chat;

@@ -22,6 +22,7 @@ pub fn status(gate: Option<&Arc<Gate>>, accounts: &[Arc<Account>], draining: boo
         "state": match (gate, draining) { (_, true) => "draining", (None, _) => "loading", _ => "ready" },
         "configuration_problem": gate.and_then(|g| g.problem()).map(|p| p.to_string()),
         "memory": { "held_bytes": held, "limit_bytes": limit },
+        "audit": gate.map(|gate| gate.audit().status()),
         "connectors": connectors,
         "accounts": accounts.iter().map(|account| account.status()).collect::<Vec<_>>(),
     })

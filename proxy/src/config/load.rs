@@ -128,6 +128,13 @@ fn resolve_paths(config: &mut Config, folder: &Path) {
     if let super::Auth::Tokens(path) = &mut config.agent.auth {
         resolve(path);
     }
+    match config.audit.as_mut().map(|audit| &mut audit.to) {
+        Some(super::AuditSink::File(sink)) => resolve(&mut sink.file),
+        Some(super::AuditSink::Http(sink)) => {
+            sink.token.as_mut().into_iter().chain(&mut sink.ca).for_each(resolve);
+        }
+        Some(super::AuditSink::Console(_)) | None => {}
+    }
     match &mut config.state {
         super::State::File(state) => resolve(&mut state.file),
         super::State::Redis(state) => state.ca.as_mut().into_iter().for_each(resolve),

@@ -4,6 +4,7 @@
 //! schema cannot say is `check`'s. What is not built yet has its place here and is refused by `check`, so that
 //! nothing an operator writes is ever ignored.
 
+mod audit;
 mod check;
 mod credential;
 mod limits;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::policy::{Mode, Priority};
+pub use audit::{Audit, AuditConsole, AuditFile, AuditHttp, AuditQueue, AuditSink, OnAuditFailure};
 pub use credential::{Credential, CredentialKind, EnvField, Field, PlainField};
 pub use limits::{Limits, LimitsSection, ScopedWall, Wall};
 pub use load::{ConfigError, Mistake, load, parse};
@@ -62,6 +64,9 @@ pub struct Config {
     /// What each agent may see and call. Without this section every known agent may call everything.
     #[serde(default)]
     pub access: Option<BTreeMap<String, Access>>,
+    /// What is written down of every call; nothing when absent.
+    #[serde(default)]
+    pub audit: Option<Audit>,
 }
 
 /// The listener for agents.

@@ -13,7 +13,7 @@ use super::host::{Run, Tickets};
 use super::resource::{ResourceSpec, Variables, check_mime_type, check_path, uri};
 use super::sandbox::Sandbox;
 use super::{Connector, stamp};
-use crate::call::{Caller, Client, Deadline};
+use crate::call::{Caller, Client, Deadline, Trail};
 use crate::egress::operation::Effect;
 use crate::egress::scope::{Purpose, Scope};
 use crate::fault::{Fault, FaultKind, quotable};
@@ -35,6 +35,8 @@ pub struct Asked {
     pub deadline: Deadline,
     pub trace: TraceContext,
     pub client: Client,
+    /// Where it is noted what is sent.
+    pub trail: Trail,
 }
 
 /// What has been typed of a value, and what has been chosen before.
@@ -84,7 +86,8 @@ impl Connector {
         work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<Result<R, types::Fault>>,
     ) -> Result<R, Fault> {
         let purpose = Purpose::Call { ceiling: Effect::Read };
-        let scope = Arc::new(Scope::new(purpose, asked.caller, asked.deadline, asked.trace));
+        let scope = Scope::new(purpose, asked.caller, asked.deadline, asked.trace);
+        let scope = Arc::new(scope.noting(asked.trail));
         let answer = self.sandboxes.run(Arc::clone(&scope), async |sandbox| {
             sandbox.store.data_mut().run.client = asked.client;
             let answer = work(sandbox).await?;

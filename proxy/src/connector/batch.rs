@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bindings::tools::{self, Invocation};
 use super::{Admitted, Connector, ToolSpec, stamp};
-use crate::call::{Client, ToolResult};
+use crate::call::{Client, ToolResult, Trail};
 use crate::egress::First;
 use crate::egress::scope::{Purpose, Scope};
 use crate::fault::{Fault, FaultKind};
@@ -38,7 +38,10 @@ impl Connector {
     ) -> Vec<Done> {
         // Whoever has less time than the others does not shorten theirs: it stops waiting by itself.
         let Some(latest) = calls.iter().max_by_key(|call| call.deadline) else { return Vec::new() };
-        let scope = Arc::new(scope_of(tool, latest));
+        let trail =
+            if calls.iter().any(|call| call.trail.is_kept()) { Trail::kept() } else { Trail::default() };
+        calls.iter().for_each(|call| call.trail.join(trail.clone(), calls.len()));
+        let scope = Arc::new(scope_of(tool, latest).noting(trail));
         scope.bring(permit);
         let ran = self.run(Arc::clone(&scope), tool, invocations(calls), Client::default()).await;
         let answers = match ran {

@@ -20,6 +20,7 @@ mod manifest;
 mod mirror;
 mod prompt;
 mod question;
+mod redact;
 mod resource;
 mod sandbox;
 pub mod schema;
@@ -39,10 +40,11 @@ pub use load::{compile, load};
 pub use manifest::Manifest;
 pub use mirror::Mirror;
 pub use prompt::PromptSpec;
+pub use redact::Redaction;
 pub use resource::{ResourceSpec, Resources, Variables, check_path};
 pub use tool::{ToolSpec, check_name};
 
-use crate::call::{Caller, Client, Deadline, Inputs, ToolResult};
+use crate::call::{Caller, Client, Deadline, Inputs, ToolResult, Trail};
 use crate::config;
 use crate::credential::Credentials;
 use crate::egress::First;
@@ -90,6 +92,8 @@ pub struct Admitted {
     pub idempotency_key: String,
     pub inputs: Option<Inputs>,
     pub client: Client,
+    /// Where it is noted what is sent.
+    pub trail: Trail,
 }
 
 impl Admitted {
@@ -105,6 +109,7 @@ impl Admitted {
             idempotency_key: self.idempotency_key.clone(),
             inputs: None,
             client: Client::default(),
+            trail: self.trail.clone(),
         }
     }
 }
@@ -113,7 +118,7 @@ impl Connector {
     /// Makes one call of one tool. Dropping the future stops the guest and what it has under way.
     pub async fn call(&self, tool: &ToolSpec, call: Admitted) -> Result<ToolResult, Fault> {
         let purpose = Purpose::Call { ceiling: tool.effect };
-        let scope = Scope::new(purpose, call.caller, call.deadline, call.trace);
+        let scope = Scope::new(purpose, call.caller, call.deadline, call.trace).noting(call.trail);
         // Only where a wall is about what an argument names.
         let named = self.sandboxes.runtime.egress.has_resources().then(|| call.arguments.clone());
         let scope = Arc::new(scope.of_call(named, call.priority, call.workflow));

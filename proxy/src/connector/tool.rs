@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::bindings::tools;
 use super::convert::effect;
 use super::mirror::{self, Mirror};
+use super::redact::Redaction;
 use super::schema;
 use crate::egress::operation::{Effect, Operations};
 
@@ -35,6 +36,8 @@ pub struct ToolSpec {
     /// How many of its calls the connector takes at once; 1 if it does not batch.
     pub max_batch: usize,
     pub input: Validator,
+    /// What of the arguments is nobody's to read afterwards.
+    pub redaction: Redaction,
     /// Arguments that clients repeat in headers.
     pub mirrors: Vec<Mirror>,
     /// None if the tool promises no object.
@@ -79,6 +82,7 @@ impl ToolSpec {
         let of_input = |e: String| format!("input schema: {e}");
         let (input, input_schema) = object_schema(&tool.input_schema).map_err(of_input)?;
         let mirrors = mirror::find(&input_schema).map_err(of_input)?;
+        let redaction = Redaction::of(&input_schema);
         let output = tool.output_schema.as_deref().map(object_schema).transpose();
         let (output, output_schema) = output.map_err(|e| format!("output schema: {e}"))?.unzip();
         let mut definition = serde_json::json!({
@@ -99,7 +103,7 @@ impl ToolSpec {
         let definition = serde_json::value::to_raw_value(&definition).map_err(|e| e.to_string())?;
         let (name, first_operation) = (tool.name, tool.first_operation);
         let max_batch = usize::try_from(tool.max_batch).unwrap_or(MAX_BATCH).min(MAX_BATCH);
-        Ok(Self { name, effect, definition, first_operation, max_batch, input, mirrors, output })
+        Ok(Self { name, effect, definition, first_operation, max_batch, input, redaction, mirrors, output })
     }
 
     /// The JSON Schema of its results; none if it promises nothing about them.

@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Poll;
 
+use crate::call::Ended;
 use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
 use crate::policy::retry::Failure;
@@ -180,6 +181,7 @@ impl Egress {
         match sent {
             Ok(Ok(answer)) => {
                 self.count(request, answer.status.as_str());
+                sending.note_ended(scope, Ended::Answered, Some(answer.status.as_u16()));
                 let pending = leave.answered(|took| health::of_status(answer.status, took));
                 self.check_readable(request, &answer)?;
                 self.learn(sending, &answer, pending.sent_at);
@@ -188,6 +190,7 @@ impl Egress {
             Ok(Err(error)) => {
                 self.count(request, "none");
                 let (left_us, outcome, failure) = health::of_error(&error);
+                sending.note_ended(scope, if left_us { Ended::Unanswered } else { Ended::NotSent }, None);
                 leave.failed(left_us, outcome);
                 if failure == Some(Failure::NeverSent) {
                     sending.note_refused(scope);
@@ -196,6 +199,7 @@ impl Egress {
             }
             Err(_) => {
                 self.count(request, "none");
+                sending.note_ended(scope, Ended::Unanswered, None);
                 let waited = leave.waited();
                 leave.failed(true, Some(health::timed_out(waited)));
                 Err(self.too_late(request).into())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::first::First;
 use super::operation::Effect;
 use super::options::argument_text;
-use crate::call::{Caller, Deadline};
+use crate::call::{Caller, Deadline, Trail};
 use crate::credential::SecretValue;
 use crate::memory;
 use crate::policy::Priority;
@@ -56,6 +56,8 @@ pub struct Scope {
     pub priority: Priority,
     /// Which task of the agent's it is part of.
     pub workflow: Option<Arc<str>>,
+    /// Where it is noted what is sent.
+    pub trail: Trail,
     /// The tool's arguments, where a wall is about what one of them names.
     arguments: Option<Box<RawValue>>,
     attempts: AtomicU32,
@@ -89,6 +91,7 @@ impl Scope {
             trace,
             priority,
             workflow,
+            trail: Trail::default(),
             arguments,
             attempts,
             writes,
@@ -106,6 +109,11 @@ impl Scope {
         workflow: Option<Arc<str>>,
     ) -> Self {
         Self { arguments, priority, workflow, ..self }
+    }
+
+    /// The same, with what is sent noted there.
+    pub fn noting(self, trail: Trail) -> Self {
+        Self { trail, ..self }
     }
 
     /// The tool's argument of that name, if it can name something.

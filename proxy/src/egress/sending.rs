@@ -7,6 +7,7 @@ use super::account::core::Request;
 use super::account::{Account, Leave};
 use super::operation::Effect;
 use super::scope::{Purpose, Scope};
+use crate::call::{Ended, Exchanged, Step};
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::policy::breaker::Kind;
 use crate::policy::retry::{Decision, Failure, Repeat, Retry};
@@ -52,6 +53,8 @@ pub struct Sending {
     noted: bool,
     /// Whether some attempt may have been received.
     unclear: bool,
+    /// Where the last sending is written down.
+    step: Step,
 }
 
 impl Sending {
@@ -84,6 +87,7 @@ impl Sending {
             login: matches!(scope.purpose, Purpose::Login { .. }),
             noted: false,
             unclear: false,
+            step: Step::default(),
         }
     }
 
@@ -104,10 +108,31 @@ impl Sending {
     /// It is about to go out: nobody knows what becomes of it.
     pub fn note_sent(&mut self, scope: &Scope, leave: &mut Leave) {
         leave.sent(&scope.caller.agent, scope.workflow.as_ref());
+        self.step = scope.trail.begin(|| self.about_to_be_sent());
         // Once for all attempts: with the same key they are one.
         if !std::mem::replace(&mut self.noted, true) {
             scope.note_sent(self.effect);
         }
+    }
+
+    fn about_to_be_sent(&self) -> Exchanged {
+        let Request { operation, resource, cost, .. } = &self.asks;
+        Exchanged {
+            account: Arc::clone(&self.account.name.account),
+            upstream: Arc::clone(&self.account.name.upstream),
+            operation: Arc::clone(operation),
+            cost: *cost,
+            walls: self.account.walls_before(operation, resource.is_some()),
+            ended: Ended::UnderWay,
+            status: None,
+            took: Duration::ZERO,
+            began: tokio::time::Instant::now(),
+        }
+    }
+
+    /// Writes down how the last sending ended, with the status of an HTTP answer.
+    pub fn note_ended(&self, scope: &Scope, ended: Ended, status: Option<u16>) {
+        scope.trail.end(self.step, ended, status);
     }
 
     /// It was not received, or refused.

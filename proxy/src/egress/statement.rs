@@ -9,7 +9,7 @@ use super::health;
 use super::scope::Scope;
 use super::sending::{Claim, Failed, Sending};
 use super::sql::{Query, SqlUpstream};
-use crate::call::Deadline;
+use crate::call::{Deadline, Ended};
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::policy::breaker;
 use crate::policy::retry::Failure;
@@ -48,12 +48,19 @@ impl Egress {
         let ran = attempt.await;
         let fault = match ran {
             Ok(rows) => {
+                sending.note_ended(scope, Ended::Answered, None);
                 let well = |took| breaker::Outcome::Success { took };
                 drop(leave.answered(well));
                 return Ok(rows);
             }
             Err(fault) => fault,
         };
+        let ended = match fault.outcome {
+            Outcome::NotSent => Ended::NotSent,
+            Outcome::Rejected => Ended::Answered,
+            Outcome::Unknown => Ended::Unanswered,
+        };
+        sending.note_ended(scope, ended, None);
         if fault.outcome != Outcome::Unknown {
             sending.note_refused(scope);
         }

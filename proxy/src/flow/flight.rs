@@ -156,7 +156,7 @@ pub mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::call::Caller;
+    use crate::call::{Caller, Subject};
     use crate::flow::Callers;
 
     pub fn read(arguments: &str) -> Arc<Read> {
@@ -218,7 +218,7 @@ pub mod tests {
         let other = Arc::new(Read::of(1, 1, "{}"));
         assert!(leads(&ann, 1, &same) && leads(&ann, 0, &newer) && leads(&ann, 0, &other));
         assert!(leads(&ann, 0, &read("{ }")) && leads(&state(&callers, "bob"), 0, &same));
-        let subject = Caller { agent: "ann".into(), subject: Some("eve".into()) };
+        let subject = Caller { agent: "ann".into(), subject: Some(Subject::new("id", "eve")) };
         assert!(leads(&callers.of(&subject, &"crm".into()), 0, &same));
         assert!(leads(&callers.of(&Caller::agent("ann"), &"erp".into()), 0, &same));
     }

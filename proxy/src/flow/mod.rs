@@ -107,6 +107,7 @@ impl Flow {
                     return result;
                 }
                 Joined::Follow(flight) => {
+                    call.trail.note_coalesced();
                     metrics::counter!(metric::COALESCED, "tool" => route.name.to_string()).increment(1);
                     match flight.landed(call.deadline).await? {
                         Landing::Shared(result) => return *result,

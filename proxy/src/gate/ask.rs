@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::record::{CallRecord, Ended};
+use super::record::{CallRecord, Details, Ended};
 use super::{Bound, COPIES_OF_ARGUMENTS, Catalog, Found, Gate, Memory};
+use crate::audit::Audit;
 use crate::call::{Ask, Capabilities, Client, Deadline, Inputs, PromptResult};
 use crate::connector::{Asked, Connector, Typed};
 use crate::fault::{Fault, FaultKind, quotable};
@@ -43,11 +44,14 @@ impl Gate {
         let found = catalog.resource(&ask.caller.agent, uri).ok_or_else(|| unknown("resource", uri))?;
         let (connector, (index, variables)) = match found {
             Found::Ready { connector, what } => (connector, what),
-            Found::Broken { connector, reason } => return broken(READ, &connector, &reason, &ask),
+            Found::Broken { connector, reason } => {
+                return broken(&self.audit, READ, &connector, &reason, &ask);
+            }
         };
         let resource = connector.resources.get(index).ok_or_else(|| unknown("resource", uri))?;
-        let record = CallRecord::of(READ, &resource.uri, &connector.name, &ask);
-        let asked = admit(&catalog, ask);
+        let details = Details { asked: Some(uri), ..Details::default() };
+        let record = CallRecord::of(&self.audit, (READ, &resource.uri), &connector.name, &ask, details)?;
+        let asked = admit(&catalog, ask, &record);
         drop(catalog);
         let read = async {
             let _held = hold(uri.len())?;
@@ -62,12 +66,15 @@ impl Gate {
         let found = catalog.prompt(&ask.caller.agent, request.name);
         let (connector, index) = match found.ok_or_else(|| unknown("prompt", request.name))? {
             Found::Ready { connector, what } => (connector, what),
-            Found::Broken { connector, reason } => return broken(GET, &connector, &reason, &ask),
+            Found::Broken { connector, reason } => {
+                return broken(&self.audit, GET, &connector, &reason, &ask);
+            }
         };
         let prompt = &connector.prompts[index];
-        let record = CallRecord::of(GET, &prompt.full_name, &connector.name, &ask);
+        let details = Details { arguments: Some(request.arguments), ..Details::default() };
+        let record = CallRecord::of(&self.audit, (GET, &prompt.full_name), &connector.name, &ask, details)?;
         let caller = ask.caller.clone();
-        let mut asked = admit(&catalog, ask);
+        let mut asked = admit(&catalog, ask, &record);
         asked.client.can_bring = request.can_bring;
         drop(catalog);
         let filled = async {
@@ -114,20 +121,20 @@ impl Gate {
                 let (connector, index) = match found.ok_or_else(|| unknown("prompt", name))? {
                     Found::Ready { connector, what } => (connector, what),
                     Found::Broken { connector, reason } => {
-                        return broken(COMPLETE, &connector, &reason, &ask);
+                        return broken(&self.audit, COMPLETE, &connector, &reason, &ask);
                     }
                 };
-                complete_prompt(&catalog, &connector, index, argument, &typed, ask).await
+                complete_prompt(&self.audit, &catalog, (&connector, index), argument, &typed, ask).await
             }
             Completing::Resource(template) => {
                 let found = catalog.family(&ask.caller.agent, template);
                 let (connector, index) = match found.ok_or_else(|| unknown("resource template", template))? {
                     Found::Ready { connector, what } => (connector, what),
                     Found::Broken { connector, reason } => {
-                        return broken(COMPLETE, &connector, &reason, &ask);
+                        return broken(&self.audit, COMPLETE, &connector, &reason, &ask);
                     }
                 };
-                complete_resource(&catalog, &connector, index, argument, &typed, ask).await
+                complete_resource(&self.audit, &catalog, (&connector, index), argument, &typed, ask).await
             }
         }
     }
@@ -138,9 +145,9 @@ const READ: &str = "resources/read";
 const COMPLETE: &str = "completion/complete";
 
 async fn complete_resource(
+    audit: &Audit,
     catalog: &Catalog,
-    connector: &Arc<Connector>,
-    index: usize,
+    (connector, index): (&Arc<Connector>, usize),
     variable: &str,
     typed: &Typed,
     ask: Ask,
@@ -150,8 +157,10 @@ async fn complete_resource(
     if !resource.completes(variable) {
         return nothing_to_suggest();
     }
-    let record = CallRecord::of(COMPLETE, &resource.uri, &connector.name, &ask);
-    record.end(connector.complete_resource(resource, variable, typed, admit(catalog, ask)).await)
+    let name = (COMPLETE, resource.uri.as_str());
+    let record = CallRecord::of(audit, name, &connector.name, &ask, Details::default())?;
+    let asked = admit(catalog, ask, &record);
+    record.end(connector.complete_resource(resource, variable, typed, asked).await)
 }
 
 /// An argument can be anything: no sandbox is needed to say so at every key that is pressed.
@@ -160,9 +169,9 @@ fn nothing_to_suggest() -> Result<Box<RawValue>, Fault> {
 }
 
 async fn complete_prompt(
+    audit: &Audit,
     catalog: &Catalog,
-    connector: &Arc<Connector>,
-    index: usize,
+    (connector, index): (&Arc<Connector>, usize),
     argument: &str,
     typed: &Typed,
     ask: Ask,
@@ -171,13 +180,16 @@ async fn complete_prompt(
     if !prompt.completes(argument).ok_or_else(|| unknown("argument", argument))? {
         return nothing_to_suggest();
     }
-    let record = CallRecord::of(COMPLETE, &prompt.full_name, &connector.name, &ask);
-    record.end(connector.complete_prompt(prompt, argument, typed, admit(catalog, ask)).await)
+    let name = (COMPLETE, prompt.full_name.as_str());
+    let record = CallRecord::of(audit, name, &connector.name, &ask, Details::default())?;
+    let asked = admit(catalog, ask, &record);
+    record.end(connector.complete_prompt(prompt, argument, typed, asked).await)
 }
 
-fn admit(catalog: &Catalog, ask: Ask) -> Asked {
-    let time = catalog.time(ask.timeout);
-    Asked { caller: ask.caller, deadline: Deadline::after(time), trace: ask.trace, client: Client::default() }
+fn admit(catalog: &Catalog, ask: Ask, record: &CallRecord<'_>) -> Asked {
+    let deadline = Deadline::after(catalog.time(ask.timeout));
+    let (client, trail) = (Client::default(), record.trail());
+    Asked { caller: ask.caller, deadline, trace: ask.trace, client, trail }
 }
 
 /// Takes part in what the process may hold, as a call does.
@@ -200,9 +212,16 @@ fn unknown(what: &str, name: &str) -> Fault {
 }
 
 /// The reason is the operator's to read: it may name files and addresses.
-fn broken<R: Ended>(method: &'static str, connector: &Arc<str>, reason: &str, ask: &Ask) -> Result<R, Fault> {
+fn broken<R: Ended>(
+    audit: &Audit,
+    method: &'static str,
+    connector: &Arc<str>,
+    reason: &str,
+    ask: &Ask,
+) -> Result<R, Fault> {
     tracing::debug!(%connector, %reason, "a request for something of a connector that is not loaded");
     let message = format!("The connector `{connector}` is not loaded; Ferrata's status says why.");
     let fault = Fault::new(FaultKind::Unavailable, message);
-    CallRecord::of(method, &format!("{connector}*"), connector, ask).end(Err(fault))
+    let name = format!("{connector}*");
+    CallRecord::of(audit, (method, &name), connector, ask, Details::default())?.end(Err(fault))
 }

@@ -14,6 +14,7 @@ use super::record::Meters;
 use crate::call::Caller;
 use crate::config;
 use crate::connector::{Connector, Mirror, PromptSpec, ResourceSpec, Variables, check_name, check_path};
+use crate::egress::operation::Effect;
 use crate::flow::{Route, Step};
 use crate::policy::Priority;
 
@@ -77,6 +78,14 @@ impl Tool {
         match &self.target {
             Target::Ready { route, .. } => &route.spec().mirrors,
             Target::Broken { .. } => &[],
+        }
+    }
+
+    /// None of a tool of which nothing is known.
+    pub fn effect(&self) -> Option<Effect> {
+        match &self.target {
+            Target::Ready { route, .. } => Some(route.spec().effect),
+            Target::Broken { .. } => None,
         }
     }
 

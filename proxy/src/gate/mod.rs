@@ -28,6 +28,7 @@ pub use changes::{Changes, List};
 use record::CallRecord;
 use seal::{Bound, Memory, Seals};
 
+use crate::audit::Audit;
 use crate::call::{Answered, Caller, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::fault::{Fault, FaultKind, quotable};
@@ -53,6 +54,7 @@ pub struct Gate {
     flow: Flow,
     changes: watch::Sender<Changes>,
     seals: Seals,
+    audit: Audit,
     /// Why what the operator wrote is not in force.
     problem: ArcSwapOption<String>,
 }
@@ -68,10 +70,10 @@ impl std::fmt::Debug for Gate {
 }
 
 impl Gate {
-    pub fn new(auth: Authenticator, catalog: Catalog) -> Self {
+    pub fn new(auth: Authenticator, catalog: Catalog, audit: Audit) -> Self {
         let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::default());
         let (flow, seals) = (Flow::default(), Seals::new());
-        Self { auth, catalog, flow, changes, seals, problem: ArcSwapOption::empty() }
+        Self { auth, catalog, flow, changes, seals, audit, problem: ArcSwapOption::empty() }
     }
 
     /// Who a request comes from, by the `Authorization: Bearer` value if there is one.
@@ -114,6 +116,11 @@ impl Gate {
         self.problem.load_full()
     }
 
+    /// Where calls are written down.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     /// The catalogue in force.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load_full()
@@ -133,11 +140,17 @@ impl Gate {
 
     /// Makes a call. Dropping the future stops the guest and what it has under way.
     pub async fn call(&self, tool: &Tool, call: ToolCall) -> Result<Answered, Fault> {
-        let record = CallRecord::start(tool, &call);
-        record.end(self.admit_and_run(tool, call).await)
+        let mut record = CallRecord::start(&self.audit, tool, &call)?;
+        let result = self.admit_and_run(tool, call, &mut record).await;
+        record.end(result)
     }
 
-    async fn admit_and_run(&self, tool: &Tool, call: ToolCall) -> Result<Answered, Fault> {
+    async fn admit_and_run(
+        &self,
+        tool: &Tool,
+        call: ToolCall,
+        record: &mut CallRecord<'_>,
+    ) -> Result<Answered, Fault> {
         let (route, fallback) = match &tool.target {
             Target::Ready { route, fallback } => (route, fallback),
             Target::Broken { connector, reason } => {
@@ -152,6 +165,7 @@ impl Gate {
         let _held = memory::PROCESS.admit(bytes.saturating_mul(COPIES_OF_ARGUMENTS))?;
         let arguments = parse_arguments(&call.arguments)?;
         validate(&route.spec().input, &arguments, bytes)?;
+        record.note_arguments_fit();
         let catalog = self.catalog.load();
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
             validate(overlay, &arguments, bytes).map_err(|fault| as_forbidden(fault, &call.caller))?;
@@ -179,6 +193,7 @@ impl Gate {
             idempotency_key,
             inputs: call.inputs,
             client: call.client,
+            trail: record.trail(),
         };
         let mut answer = self.flow.call(Going { route, fallback, policy, call }).await?;
         if let ToolResult::Question(question) = &mut answer.result {

@@ -1,5 +1,5 @@
 //! One line and two metrics for each call, and for whatever else a connector is asked, however it ends: an agent that goes away leaves a
-//! trace too.
+//! trace too. If there is an audit, one line there as well.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,9 +8,12 @@ use metrics::{Counter, Histogram};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::Tool;
-use crate::call::{Answered, Ask, PromptResult, ToolCall, ToolResult};
-use crate::fault::Fault;
+use super::{Target, Tool};
+use crate::audit::line::{self, Arguments, Entry};
+use crate::audit::{Audit, Pledge};
+use crate::call::{Answered, Ask, Caller, PromptResult, Subject as User, ToolCall, ToolResult, Trail};
+use crate::connector::Redaction;
+use crate::fault::{Fault, Outcome};
 use crate::telemetry::{TraceContext, metric};
 
 /// What a call that succeeded is called, beside the labels of substitutes and those of faults.
@@ -21,6 +24,9 @@ const CANCELLED: &str = "cancelled";
 
 /// What a call that was answered with a question is called.
 const ASKED: &str = "input_required";
+
+/// MCP's word for a call.
+const TOOLS_CALL: &str = "tools/call";
 
 /// What is counted of every call of a tool that succeeds, looked up once: by name and labels it takes as long as validating the arguments.
 #[derive(Debug, Default)]
@@ -84,57 +90,140 @@ impl Ended for Answered {
 /// A call under way. Dropping it writes what became of it.
 pub struct CallRecord<'a> {
     subject: Subject<'a>,
-    agent: Arc<str>,
+    caller: Caller,
     trace: TraceContext,
     started: Instant,
     outcome: &'static str,
-    /// Why, if it is a fault.
-    why: Option<String>,
+    /// Why, if it is a fault, and what became of its requests.
+    why: Option<(String, Outcome)>,
+    /// Boxed, because most have none.
+    audited: Option<Box<Audited>>,
+}
+
+/// What the audit is told beside what everybody is told.
+struct Audited {
+    pledge: Pledge,
+    trail: Trail,
+    /// What was asked for, where the listed name does not say it.
+    asked: Option<String>,
+    /// As they may be read, and whether they are known to be what the schema says.
+    arguments: Option<String>,
+    arguments_fit: bool,
+    workflow: Option<String>,
 }
 
 impl<'a> CallRecord<'a> {
-    pub fn start(tool: &'a Tool, call: &ToolCall) -> Self {
-        Self::new(Subject::Tool(tool), Arc::clone(&call.caller.agent), call.trace)
+    /// Of a call. The fault is that it cannot be written down, and so is not made.
+    pub fn start(audit: &Audit, tool: &'a Tool, call: &ToolCall) -> Result<Self, Fault> {
+        let record = Self::new(Subject::Tool(tool), call.caller.clone(), call.trace);
+        record.audited(audit, call.arguments.get().len(), |pledge| {
+            let unmarked = Redaction::default();
+            let redaction = match &tool.target {
+                Target::Ready { route, .. } => &route.spec().redaction,
+                Target::Broken { .. } => &unmarked,
+            };
+            let arguments = Some(redaction.apply(&call.arguments));
+            // Of a connector that is not loaded, nobody knows what is to be hidden.
+            let known = matches!(tool.target, Target::Ready { .. });
+            Audited {
+                arguments_fit: known && redaction.is_empty(),
+                workflow: call.workflow.clone(),
+                ..Audited::new(pledge, None, arguments)
+            }
+        })
     }
 
-    /// `method` is MCP's word; `name` is what metrics may call it, of which there are as many as a connector lists.
-    pub fn of(method: &'static str, name: &'a str, connector: &'a Arc<str>, ask: &Ask) -> Self {
-        Self::new(Subject::Other { method, name, connector }, Arc::clone(&ask.caller.agent), ask.trace)
+    /// `method` is MCP's word; `name` is what metrics may call it, of which there are as many as a connector lists. The fault as with [`Self::start`].
+    pub fn of(
+        audit: &Audit,
+        (method, name): (&'static str, &'a str),
+        connector: &'a Arc<str>,
+        ask: &Ask,
+        details: Details<'_>,
+    ) -> Result<Self, Fault> {
+        let record = Self::new(Subject::Other { method, name, connector }, ask.caller.clone(), ask.trace);
+        let bytes = details.arguments.map_or(0, |arguments| arguments.get().len());
+        record.audited(audit, bytes, |pledge| {
+            let arguments = details.arguments.map(|arguments| Redaction::default().apply(arguments));
+            let asked = details.asked.map(str::to_owned);
+            Audited { arguments_fit: true, ..Audited::new(pledge, asked, arguments) }
+        })
     }
 
-    fn new(subject: Subject<'a>, agent: Arc<str>, trace: TraceContext) -> Self {
-        Self { subject, agent, trace, started: Instant::now(), outcome: CANCELLED, why: None }
+    fn new(subject: Subject<'a>, caller: Caller, trace: TraceContext) -> Self {
+        let (started, outcome) = (Instant::now(), CANCELLED);
+        Self { subject, caller, trace, started, outcome, why: None, audited: None }
+    }
+
+    /// Has it written down, if anything is.
+    fn audited(
+        mut self,
+        audit: &Audit,
+        bytes: usize,
+        details: impl FnOnce(Pledge) -> Audited,
+    ) -> Result<Self, Fault> {
+        match audit.pledge(bytes) {
+            Ok(None) => Ok(self),
+            Ok(Some(pledge)) => {
+                self.audited = Some(Box::new(details(pledge)));
+                Ok(self)
+            }
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    /// Where what is sent is noted.
+    pub fn trail(&self) -> Trail {
+        self.audited.as_ref().map(|audited| audited.trail.clone()).unwrap_or_default()
+    }
+
+    /// Each argument is where the schema says, so that everything to hide is hidden.
+    pub fn note_arguments_fit(&mut self) {
+        if let Some(audited) = &mut self.audited {
+            audited.arguments_fit = true;
+        }
     }
 
     /// Notes how the call ended, and completes a fault with whose it is.
     pub fn end<R: Ended>(mut self, result: Result<R, Fault>) -> Result<R, Fault> {
-        result.inspect(|result| self.outcome = result.outcome()).map_err(|mut fault| {
-            self.outcome = fault.kind.traits().label;
-            self.why = Some(fault.message.clone());
-            match self.subject {
-                Subject::Tool(tool) => {
-                    fault.system = Some(Arc::clone(tool.connector()));
-                    fault.tool = Some(Arc::clone(&tool.name));
-                }
-                Subject::Other { connector, .. } => fault.system = Some(Arc::clone(connector)),
+        match result {
+            Ok(result) => {
+                self.outcome = result.outcome();
+                Ok(result)
             }
-            fault.trace_id = Some(self.trace.trace_id());
-            fault
-        })
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    fn fail(mut self, mut fault: Fault) -> Fault {
+        self.outcome = fault.kind.traits().label;
+        self.why = Some((fault.message.clone(), fault.outcome));
+        match self.subject {
+            Subject::Tool(tool) => {
+                fault.system = Some(Arc::clone(tool.connector()));
+                fault.tool = Some(Arc::clone(&tool.name));
+            }
+            Subject::Other { connector, .. } => fault.system = Some(Arc::clone(connector)),
+        }
+        fault.trace_id = Some(self.trace.trace_id());
+        fault
     }
 }
 
 impl Drop for CallRecord<'_> {
     fn drop(&mut self) {
-        let Self { agent, outcome, .. } = self;
-        let (outcome, took, trace) = (*outcome, self.started.elapsed(), self.trace.trace_id());
+        let (outcome, took, trace) = (self.outcome, self.started.elapsed(), self.trace.trace_id());
+        let agent = &self.caller.agent;
+        if let Some(audited) = self.audited.take() {
+            audited.write(self, took);
+        }
         match &self.subject {
             Subject::Tool(tool) => {
                 tool.meters.count(tool, outcome);
                 tool.meters.time(tool, took);
                 match &self.why {
                     None => tracing::info!(%trace, %agent, tool = %tool.name, outcome, ?took, "call"),
-                    Some(why) => {
+                    Some((why, _)) => {
                         tracing::warn!(%trace, %agent, tool = %tool.name, outcome, ?took, %why, "call")
                     }
                 }
@@ -147,11 +236,55 @@ impl Drop for CallRecord<'_> {
                     .record(took);
                 match &self.why {
                     None => tracing::info!(%trace, %agent, method, name, outcome, ?took, "request"),
-                    Some(why) => {
+                    Some((why, _)) => {
                         tracing::warn!(%trace, %agent, method, name, outcome, ?took, %why, "request")
                     }
                 }
             }
         }
+    }
+}
+
+/// What the audit is told of a request for anything but a tool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details<'a> {
+    /// What was asked for, where the listed name does not say it.
+    pub asked: Option<&'a str>,
+    pub arguments: Option<&'a RawValue>,
+}
+
+impl Audited {
+    fn new(pledge: Pledge, asked: Option<String>, arguments: Option<String>) -> Self {
+        Self { pledge, trail: Trail::kept(), asked, arguments, arguments_fit: false, workflow: None }
+    }
+
+    fn write(self, record: &CallRecord<'_>, took: Duration) {
+        let (method, name, connector, effect) = match &record.subject {
+            Subject::Tool(tool) => (TOOLS_CALL, &*tool.name, tool.connector(), tool.effect()),
+            Subject::Other { method, name, connector } => (*method, *name, *connector, None),
+        };
+        let arguments = match &self.arguments {
+            None => Arguments::None,
+            Some(_) if !self.arguments_fit => Arguments::LeftOut,
+            Some(text) => Arguments::Shown(text),
+        };
+        let entry = Entry {
+            agent: &record.caller.agent,
+            subject: record.caller.subject.as_ref().map(User::name),
+            issuer: record.caller.subject.as_ref().map(User::issuer),
+            method,
+            name: self.asked.as_deref().unwrap_or(name),
+            connector,
+            effect: effect.map(|effect| effect.name()),
+            arguments,
+            workflow: self.workflow.as_deref(),
+            trace: record.trace,
+            outcome: record.outcome,
+            sent: record.why.as_ref().map(|(_, outcome)| *outcome),
+            confirmed: false,
+            took,
+        };
+        let line = line::render(&entry, &self.trail);
+        self.pledge.fulfil(line);
     }
 }

@@ -87,10 +87,11 @@ impl Seals {
 impl Bound<'_> {
     /// Each part with its length before it, so that none can lend bytes to its neighbour.
     fn digest(&self) -> Aad<Vec<u8>> {
-        let subject = self.caller.subject.as_deref();
+        let subject = self.caller.subject.as_ref();
+        let (name, issuer) = subject.map_or(("", ""), |subject| (subject.name(), subject.issuer()));
         let arguments = self.arguments.to_string();
         let mut digest = Sha256::new();
-        for part in [self.target, &self.caller.agent, subject.unwrap_or_default(), &arguments] {
+        for part in [self.target, &self.caller.agent, name, issuer, &arguments] {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             digest.update(part);
         }
@@ -104,6 +105,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::call::Subject;
 
     fn memory() -> Memory {
         Memory { state: Some("step 1".into()), idempotency_key: "k".into() }
@@ -121,7 +123,7 @@ mod tests {
         assert!(!sealed.contains("step"));
 
         let other_agent = Caller::agent("b");
-        let for_a_user = Caller { subject: Some("".into()), ..caller.clone() };
+        let for_a_user = Caller { subject: Some(Subject::new("", "")), ..caller.clone() };
         let other = json!({"x": 1});
         for elsewhere in [
             Bound { target: "crm_delete", caller: &caller, arguments: &arguments },

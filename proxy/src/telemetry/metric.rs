@@ -9,6 +9,9 @@ pub const REQUESTS: &str = "ferrata_requests_total";
 pub const REQUEST_SECONDS: &str = "ferrata_request_seconds";
 pub const BATCH_JOINS: &str = "ferrata_batch_joins_total";
 pub const BATCH_CALLS: &str = "ferrata_batch_calls";
+pub const AUDIT_LINES: &str = "ferrata_audit_lines_total";
+pub const AUDIT_FAILING: &str = "ferrata_audit_failing";
+pub const AUDIT_REFUSALS: &str = "ferrata_audit_refusals_total";
 pub const EXCHANGES: &str = "ferrata_exchanges_total";
 pub const VERDICTS: &str = "ferrata_verdicts_total";
 pub const GUEST_REFUSALS: &str = "ferrata_guest_refusals_total";
@@ -44,6 +47,9 @@ pub fn describe() {
         Unit::Seconds,
         "How long that took, by MCP method and name as listed."
     );
+    describe_counter!(AUDIT_LINES, "Lines of the audit, by outcome: `written` or `dropped`.");
+    describe_gauge!(AUDIT_FAILING, "1 while the audit cannot be written.");
+    describe_counter!(AUDIT_REFUSALS, "Calls that were refused because they could not be written down.");
     describe_counter!(
         EXCHANGES,
         "HTTP requests sent to upstreams, by their answers' status; `none` is no answer."

@@ -15,7 +15,7 @@ impl context::Host for Guest {
     }
 
     async fn subject(&mut self) -> wasmtime::Result<Option<String>> {
-        Ok(self.run.scope.caller.subject.as_deref().map(str::to_owned))
+        Ok(self.run.scope.caller.subject.as_ref().map(|subject| subject.name().to_owned()))
     }
 
     async fn connector_name(&mut self) -> wasmtime::Result<String> {

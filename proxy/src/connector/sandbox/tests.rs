@@ -108,7 +108,7 @@ async fn with_reuse_a_caller_meets_only_its_own_memory() {
     assert_eq!((call(&sandboxes, "a").await, call(&sandboxes, "a").await), (1, 2));
     assert_eq!((call(&sandboxes, "b").await, call(&sandboxes, "a").await), (1, 3));
     let mut for_a_user = scope("a");
-    Arc::get_mut(&mut for_a_user).unwrap().caller.subject = Some("someone".into());
+    Arc::get_mut(&mut for_a_user).unwrap().caller.subject = Some(crate::call::Subject::new("id", "someone"));
     assert_eq!(sandboxes.run(for_a_user, count).await.unwrap(), 1);
 }
 

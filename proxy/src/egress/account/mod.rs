@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
-use crate::policy::limit::{About, Lowered, Observation};
+use crate::policy::limit::{About, Lowered, Observation, WallSet};
 use crate::policy::queue::Refused::TooLate;
 use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Retry};
@@ -68,8 +68,8 @@ struct State {
     driven: bool,
     ledger: Ledger,
     parties: Parties,
-    /// The spans of the walls that are about everything, in milliseconds.
-    spans: Vec<u64>,
+    /// As they were put together.
+    walls: WallSet,
 }
 
 impl std::fmt::Debug for Account {
@@ -158,7 +158,9 @@ impl Account {
 
     /// Whether there is a wall of that length about everything that goes to the upstream.
     pub fn has_wall_over(&self, window: Duration) -> bool {
-        self.lock().spans.iter().any(|span| u128::from(*span) == window.as_millis())
+        let state = self.lock();
+        let overall = state.walls.iter().filter(|wall| wall.operation.is_none());
+        overall.filter_map(|wall| wall.quota.span_ms()).any(|span| u128::from(span) == window.as_millis())
     }
 
     /// The system said how much is left.

@@ -13,7 +13,7 @@ use super::settings::{self, Parties, Party};
 use super::{Account, Name, State};
 use crate::clock::Clock;
 use crate::config;
-use crate::policy::limit::{Limits, Wall};
+use crate::policy::limit::{Limits, Wall, WallSet};
 use crate::policy::time::Now;
 use crate::state::{Home, Store};
 
@@ -186,7 +186,8 @@ impl Account {
     pub fn open(name: Name, clock: Clock, limits: Limits) -> Result<Self, String> {
         let parties = Parties::new();
         let core = Core::with_limits(settings::settings(&parties)?, limits);
-        let state = State { core, driven: false, ledger: Ledger::default(), parties, spans: Vec::new() };
+        let state =
+            State { core, driven: false, ledger: Ledger::default(), parties, walls: WallSet::default() };
         let (changed, poke) = (Notify::new(), Arc::default());
         Ok(Self { name, clock, state: Mutex::new(state), changed, poke })
     }
@@ -208,8 +209,7 @@ impl Account {
             let (settings, walls) = (settings::settings(&parties)?, settings::walls(&parties, replicas)?);
             state.core.reconfigure(settings, &walls, self.now());
             state.parties = parties;
-            state.spans =
-                walls.iter().filter(|w| w.operation.is_none()).filter_map(|w| w.quota.span_ms()).collect();
+            state.walls = walls;
         }
         self.look_again(&state);
         Ok(before)

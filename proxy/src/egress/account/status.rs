@@ -25,6 +25,16 @@ pub fn wall_label(wall: Option<&Wall>) -> String {
 }
 
 impl Account {
+    /// The walls that take the cost of an exchange of that operation, as metrics call them. `of_one`: it is about a resource of its own.
+    pub fn walls_before(&self, operation: &str, of_one: bool) -> Vec<String> {
+        let state = self.lock();
+        let about = |wall: &&Arc<Wall>| {
+            let concerned = wall.operation.as_deref().is_none_or(|about| about == operation);
+            concerned && (of_one || wall.per.is_none()) && wall.quota.span_ms().is_some()
+        };
+        state.walls.iter().filter(about).map(|wall| wall_label(Some(wall))).collect()
+    }
+
     /// Everything about it, as JSON.
     pub fn status(&self) -> Value {
         let (now, mut state) = (self.now(), self.lock());

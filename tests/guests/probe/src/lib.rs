@@ -85,12 +85,19 @@ fn tool(name: &str, description: &str, promises: bool) -> Tool {
         name: name.to_owned(),
         title: name.to_owned(),
         description: description.to_owned(),
-        input_schema: json!({ "type": "object" }).to_string(),
+        input_schema: input().to_string(),
         output_schema: promises.then(|| output.to_string()),
         effect: if name == "write" { Effect::Write } else { Effect::Read },
         first_operation: if name == "write" { "write" } else { "read" }.to_owned(),
         max_batch: 1,
     }
+}
+
+/// Any object, in which one member is a secret.
+fn input() -> Value {
+    let login =
+        json!({ "type": "object", "properties": { "password": { "type": "string", "writeOnly": true } } });
+    json!({ "type": "object", "properties": { "login": { "type": "array", "items": login } } })
 }
 
 fn fault(kind: FaultKind, message: &str) -> Fault {

@@ -1,0 +1,123 @@
+//! What is written down of calls, and what happens when it cannot be.
+
+use std::path::Path;
+
+use ferrata_tests::connectors;
+use ferrata_tests::ferrata::{Ferrata, cli};
+use ferrata_tests::setup::Setup;
+use ferrata_tests::upstream::{Reply, Upstream};
+use ferrata_tests::wait;
+use serde_json::{Value, json};
+
+use crate::deeds::Deed;
+use crate::{done, fault};
+
+/// A probe whose calls are written down, and which has a wall.
+fn audited(upstream: &Upstream, audit: Value) -> Setup {
+    let setup = Setup::new().unwrap();
+    let mut connector = connectors::probe(&setup, upstream).unwrap();
+    connector["limits"] = json!({ "api": ["1000/h"] });
+    connector["upstreams"]["api"]["account"] = json!("acme");
+    setup.connector("probe", connector).with(&["audit"], audit)
+}
+
+async fn lines(file: &Path, count: usize) -> Vec<Value> {
+    let read = async || {
+        let text = std::fs::read_to_string(file).ok()?;
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (lines.len() >= count).then_some(lines)
+    };
+    wait::until("the audit's lines", read).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_line_says_who_did_what_and_what_it_cost() {
+    let upstream = Upstream::start().await.unwrap();
+    let ferrata =
+        Ferrata::start(audited(&upstream, json!({ "to": { "file": "audit.jsonl" } }))).await.unwrap();
+    let file = ferrata.setup().folder().join("audit.jsonl");
+    let meta = json!({ "dev.ferrata/workflow": "onboarding" }).as_object().unwrap().clone();
+    let arguments = json!({ "path": "a", "note": "a\nb", "login": [{ "password": "hunter2" }] });
+    done(ferrata.mcp().call_with(&Deed::Read.tool(), arguments, meta).await.unwrap());
+    let line = &lines(&file, 1).await[0];
+    assert_eq!((&line["agent"], &line["name"]), (&json!("default"), &json!("probe_read")));
+    assert_eq!((&line["method"], &line["connector"]), (&json!("tools/call"), &json!("probe")));
+    assert_eq!((&line["effect"], &line["outcome"]), (&json!("read"), &json!("ok")));
+    let shown = json!({ "path": "a", "note": "a\nb", "login": [{ "password": "[redacted]" }] });
+    assert_eq!(line["arguments"], shown);
+    assert_eq!((&line["workflow"], line["trace"].as_str().unwrap().len()), (&json!("onboarding"), 32));
+    assert!(line["ms"].as_f64().unwrap() > 0.0);
+    let exchange = &line["exchanges"][0];
+    assert_eq!((&exchange["account"], &exchange["upstream"]), (&json!("acme"), &json!("api")));
+    assert_eq!((&exchange["operation"], &exchange["status"]), (&json!("read"), &json!(200)));
+    assert_eq!((&exchange["cost"], &exchange["walls"]), (&json!(1), &json!(["1000/h"])));
+    assert_eq!(ferrata.control().get("/status").await.unwrap().json()["audit"]["written"], 1);
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_a_call_there_is_a_line() {
+    let upstream = Upstream::start().await.unwrap();
+    let ferrata =
+        Ferrata::start(audited(&upstream, json!({ "to": { "file": "audit.jsonl" } }))).await.unwrap();
+    let file = ferrata.setup().folder().join("audit.jsonl");
+    // Where something to hide stands in what the schema does not allow, nobody knows.
+    let misplaced = json!({ "login": { "password": "hunter2" } });
+    fault(Deed::Read.call(&ferrata, misplaced).await, "invalid_arguments");
+    fault(Deed::Trap.call(&ferrata, json!({})).await, "connector_failed");
+    upstream.reply(Reply::Held);
+    let (mcp, tool) = (ferrata.mcp(), Deed::Read.tool());
+    let impatient = tokio::spawn(async move { mcp.call(&tool, json!({})).await.map(|_| ()).ok() });
+    upstream.holds(1).await.unwrap();
+    impatient.abort();
+    let resource = json!({ "uri": "probe://nothing" });
+    let _ = ferrata.mcp().exchange("resources/read", resource).await.unwrap();
+    let lines = lines(&file, 3).await;
+    let outcome = |outcome: &str| lines.iter().find(|line| line["outcome"] == outcome);
+    let invalid = outcome("invalid_arguments").unwrap();
+    assert_eq!((&invalid["arguments"], &invalid["arguments_left_out"]), (&Value::Null, &json!(true)));
+    assert_eq!(outcome("connector_failed").unwrap()["sent"], "not_sent");
+    let cancelled = outcome("cancelled").unwrap();
+    assert_eq!(cancelled["exchanges"][0]["ended"], "under_way");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn on_a_full_disk_calls_stop_or_lines_are_dropped_as_the_operator_wants() {
+    for (on_failure, stops) in [("stop", true), ("drop", false)] {
+        let upstream = Upstream::start().await.unwrap();
+        let audit =
+            json!({ "to": { "file": "/dev/full" }, "on_failure": on_failure, "queue": { "items": 1 } });
+        let ferrata = Ferrata::start(audited(&upstream, audit)).await.unwrap();
+        // It begins before anybody knows.
+        done(Deed::Read.call(&ferrata, json!({})).await);
+        let failing = async || {
+            let status = ferrata.control().get("/status").await.ok()?.json();
+            status["audit"]["failing"].is_string().then_some(())
+        };
+        wait::until("the audit to fail", failing).await.unwrap();
+        let next = Deed::Read.call(&ferrata, json!({})).await;
+        let metrics = ferrata.admin().get("/metrics").await.unwrap().text();
+        assert!(metrics.contains("ferrata_audit_failing 1"), "{metrics}");
+        if stops {
+            let refused = fault(next, "unavailable");
+            assert!(refused.sentence.contains("written down"), "{}", refused.sentence);
+            assert!(metrics.contains("ferrata_audit_refusals_total 1"), "{metrics}");
+        } else {
+            done(next);
+            assert!(metrics.contains("ferrata_audit_lines_total{outcome=\"dropped\"} 1"), "{metrics}");
+        }
+        assert_eq!(upstream.seen().len(), if stops { 1 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn where_answers_are_on_standard_output_the_audit_is_not() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = audited(&upstream, json!({ "to": "stdout" }));
+    setup.write().unwrap();
+    let called = cli(setup.folder(), ["call", &Deed::Read.tool(), "{}"]).await.unwrap();
+    serde_json::from_slice::<Value>(&called.stdout).unwrap();
+    let said = String::from_utf8(called.stderr).unwrap();
+    let line = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert_eq!(line.filter(|line| line["method"] == "tools/call").count(), 1, "{said}");
+}
