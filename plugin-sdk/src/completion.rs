@@ -1,10 +1,49 @@
-//! Suggestions for an argument while a person types it.
+//! Suggestions for an argument while a person types it, and the arguments that come as texts by name.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::bindings::base::ferrata::connector::types as wire;
 use crate::cx::Cx;
 use crate::fault::Fault;
 
-pub(crate) type Complete<S> = Box<dyn Fn(&Cx<S>, &Typed) -> Result<Suggestions, Fault>>;
+type Complete<S> = Box<dyn Fn(&Cx<S>, &Typed) -> Result<Suggestions, Fault>>;
+
+/// Texts by their names, as a type of the author's. `what` is said of those that do not fit.
+pub(crate) fn named<T: DeserializeOwned>(texts: Vec<(String, String)>, what: &str) -> Result<T, Fault> {
+    let members: Map<_, _> = texts.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
+    serde_json::from_value(Value::Object(members))
+        .map_err(|error| Fault::invalid_arguments(format!("{what}: {error}.")))
+}
+
+/// What suggests values, by the argument's name.
+pub(crate) struct Completes<S>(Vec<(&'static str, Complete<S>)>);
+
+impl<S> Completes<S> {
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn add(
+        &mut self,
+        argument: &'static str,
+        complete: impl Fn(&Cx<S>, &Typed) -> Result<Suggestions, Fault> + 'static,
+    ) {
+        self.0.push((argument, Box::new(complete)));
+    }
+
+    pub fn arguments(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(argument, _)| *argument)
+    }
+
+    /// Nothing is suggested for an argument that has none.
+    pub fn suggest(&self, cx: &Cx<S>, argument: &str, typed: &Typed) -> Result<Suggestions, Fault> {
+        match self.0.iter().find(|(name, _)| *name == argument) {
+            Some((_, complete)) => complete(cx, typed),
+            None => Ok(Suggestions::default()),
+        }
+    }
+}
 
 /// What has been typed.
 #[derive(Clone, Debug)]

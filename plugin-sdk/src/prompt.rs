@@ -2,12 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::ask::MayAsk;
 use crate::bindings::base::ferrata::connector::types::Inputs;
 use crate::bindings::prompts::exports::ferrata::connector::prompts as wire;
-use crate::completion::{Complete, Suggestions, Typed};
+use crate::completion::{Completes, Suggestions, Typed, named};
 use crate::content::Content;
 use crate::cx::Cx;
 use crate::fault::Fault;
@@ -23,7 +23,7 @@ pub struct Prompt<S> {
     description: Option<&'static str>,
     arguments: fn() -> Value,
     get: Get<S>,
-    completes: Vec<(&'static str, Complete<S>)>,
+    completes: Completes<S>,
 }
 
 /// A prompt that is one function. `I` is a struct of texts: its documentation is the prompt's description, and its members are the
@@ -62,17 +62,20 @@ where
     M: Into<MayAsk<Messages>>,
 {
     let get = move |cx: &Cx<S>, arguments: Arguments| {
-        let members: Map<_, _> =
-            arguments.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
-        let input = serde_json::from_value(Value::Object(members))
-            .map_err(|error| Fault::invalid_arguments(format!("The prompt's arguments: {error}.")))?;
-        Ok(match function(cx, input)?.into() {
+        Ok(match function(cx, named(arguments, "The prompt's arguments")?)?.into() {
             MayAsk::Done(messages) => wire::Answer::Messages(messages.0),
             MayAsk::Ask(ask) => wire::Answer::InputRequired(ask.into_wire()),
         })
     };
     let arguments = schema::input::<I>;
-    Prompt { name, title: None, description: None, arguments, get: Box::new(get), completes: Vec::new() }
+    Prompt {
+        name,
+        title: None,
+        description: None,
+        arguments,
+        get: Box::new(get),
+        completes: Completes::none(),
+    }
 }
 
 impl<S> Prompt<S> {
@@ -94,7 +97,7 @@ impl<S> Prompt<S> {
         argument: &'static str,
         complete: impl Fn(&Cx<S>, &Typed) -> Result<Suggestions, Fault> + 'static,
     ) -> Self {
-        self.completes.push((argument, Box::new(complete)));
+        self.completes.add(argument, complete);
         self
     }
 
@@ -113,10 +116,7 @@ impl<S> Prompt<S> {
     }
 
     pub(crate) fn completion(&self, cx: &Cx<S>, argument: &str, typed: &Typed) -> Result<Suggestions, Fault> {
-        match self.completes.iter().find(|(name, _)| *name == argument) {
-            Some((_, complete)) => complete(cx, typed),
-            None => Ok(Suggestions::default()),
-        }
+        self.completes.suggest(cx, argument, typed)
     }
 
     pub(crate) fn to_wire(&self) -> wire::Prompt {
@@ -132,7 +132,7 @@ impl<S> Prompt<S> {
             title: None,
             description: member.get("description").and_then(Value::as_str).map(str::to_owned),
             required: required(name),
-            completes: self.completes.iter().any(|(known, _)| known == name),
+            completes: self.completes.arguments().any(|known| known == name),
         });
         wire::Prompt {
             name: self.name.to_owned(),

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use crate::bindings::base::ferrata::connector::types as base;
 use crate::bindings::resources::exports::ferrata::connector::resources as wire;
-use crate::completion::{Complete, Suggestions, Typed};
+use crate::completion::{Completes, Suggestions, Typed, named};
 use crate::cx::Cx;
 use crate::fault::Fault;
 
@@ -24,7 +23,7 @@ pub struct Resource<S> {
     mime_type: Option<&'static str>,
     size: Option<u64>,
     read: Read<S>,
-    completes: Vec<(&'static str, Complete<S>)>,
+    completes: Completes<S>,
 }
 
 /// A resource that is one function.
@@ -80,11 +79,7 @@ pub fn resource_template<S, V: DeserializeOwned, D: Into<Vec<Document>>>(
     read: impl Fn(&Cx<S>, V) -> Result<D, Fault> + 'static,
 ) -> Resource<S> {
     let read = move |cx: &Cx<S>, variables: Variables| {
-        let members: Map<_, _> =
-            variables.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
-        let variables = serde_json::from_value(Value::Object(members))
-            .map_err(|error| Fault::invalid_arguments(format!("The resource's path: {error}.")))?;
-        Ok(read(cx, variables)?.into())
+        Ok(read(cx, named(variables, "The resource's path")?)?.into())
     };
     Resource::new(path, name, Box::new(read))
 }
@@ -92,7 +87,7 @@ pub fn resource_template<S, V: DeserializeOwned, D: Into<Vec<Document>>>(
 impl<S> Resource<S> {
     fn new(path: &'static str, name: &'static str, read: Read<S>) -> Self {
         let (title, description, mime_type, size) = (None, None, None, None);
-        Self { path, name, title, description, mime_type, size, read, completes: Vec::new() }
+        Self { path, name, title, description, mime_type, size, read, completes: Completes::none() }
     }
 
     /// A name for people.
@@ -125,7 +120,7 @@ impl<S> Resource<S> {
         variable: &'static str,
         complete: impl Fn(&Cx<S>, &Typed) -> Result<Suggestions, Fault> + 'static,
     ) -> Self {
-        self.completes.push((variable, Box::new(complete)));
+        self.completes.add(variable, complete);
         self
     }
 
@@ -138,10 +133,7 @@ impl<S> Resource<S> {
     }
 
     pub(crate) fn completion(&self, cx: &Cx<S>, variable: &str, typed: &Typed) -> Result<Suggestions, Fault> {
-        match self.completes.iter().find(|(name, _)| *name == variable) {
-            Some((_, complete)) => complete(cx, typed),
-            None => Ok(Suggestions::default()),
-        }
+        self.completes.suggest(cx, variable, typed)
     }
 
     pub(crate) fn to_wire(&self) -> wire::Entry {
@@ -153,7 +145,7 @@ impl<S> Resource<S> {
             description: text(self.description),
             mime_type: text(self.mime_type),
             size: self.size,
-            completes: self.completes.iter().map(|(variable, _)| (*variable).to_owned()).collect(),
+            completes: self.completes.arguments().map(str::to_owned).collect(),
             options: None,
         }
     }

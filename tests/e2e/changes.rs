@@ -70,17 +70,11 @@ async fn all_hear(installed: &Path, setup: &Setup, target: &[&str]) {
     }
 }
 
-async fn setup(upstream: &Upstream) -> Setup {
-    let setup = Setup::new().unwrap();
-    let connector = connectors::probe(&setup, upstream).unwrap();
-    setup.connector("probe", connector)
-}
-
 #[tokio::test]
 async fn over_http() {
     let Some(installed) = installed() else { return };
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(connectors::probe_alone(&upstream).unwrap()).await.unwrap();
     all_hear(&installed, ferrata.setup(), &[&ferrata.agent_url()]).await;
 }
 
@@ -88,7 +82,7 @@ async fn over_http() {
 async fn over_stdio() {
     let Some(installed) = installed() else { return };
     let upstream = Upstream::start().await.unwrap();
-    let setup = setup(&upstream).await;
+    let setup = connectors::probe_alone(&upstream).unwrap();
     let config: PathBuf = setup.write().unwrap();
     let cache = ferrata::component_cache().unwrap();
     let binary = artifacts::ferrata().unwrap().to_str().unwrap();
@@ -160,7 +154,7 @@ async fn add(ferrata: &Ferrata, name: &str, connector: Value) {
 #[tokio::test]
 async fn each_list_has_its_own_news() {
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(connectors::probe_alone(&upstream).unwrap()).await.unwrap();
     let both = json!({ "resourcesListChanged": true, "promptsListChanged": true });
     let mut readers = Stream::subscribed(&ferrata, both).await;
     let mut legacy = Stream::open(&ferrata, "GET /mcp", "accept: text/event-stream\r\n", "").await;

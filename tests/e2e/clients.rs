@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use ferrata_tests::ferrata::{self, Ferrata};
-use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
 use ferrata_tests::{artifacts, connectors, needs};
 use serde_json::Value;
@@ -26,17 +25,11 @@ pub fn installed() -> Option<PathBuf> {
     needs("the clients of tests/clients/install", std::env::var_os("FERRATA_TEST_CLIENTS").map(PathBuf::from))
 }
 
-async fn setup(upstream: &Upstream) -> Setup {
-    let setup = Setup::new().unwrap();
-    let connector = connectors::probe(&setup, upstream).unwrap();
-    setup.connector("probe", connector)
-}
-
 #[tokio::test]
 async fn over_http() {
     let Some(installed) = installed() else { return };
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(connectors::probe_alone(&upstream).unwrap()).await.unwrap();
     for (script, arguments) in CLIENTS {
         lists_and_calls(&installed, script, arguments, &[&ferrata.agent_url()]).await;
     }
@@ -46,7 +39,7 @@ async fn over_http() {
 async fn over_stdio() {
     let Some(installed) = installed() else { return };
     let upstream = Upstream::start().await.unwrap();
-    let setup = setup(&upstream).await;
+    let setup = connectors::probe_alone(&upstream).unwrap();
     let config = setup.write().unwrap();
     // The Inspector takes `--config` for its own, and hands on no environment.
     let binary = artifacts::ferrata().unwrap().display();

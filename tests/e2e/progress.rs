@@ -17,16 +17,14 @@ use crate::{done, idle};
 /// Calls at a time that are given up: as many as there are sandboxes.
 const STREAMS: usize = 64;
 
-async fn setup(upstream: &Upstream) -> Setup {
-    let setup = Setup::new().unwrap();
-    let connector = connectors::probe(&setup, upstream).unwrap();
+fn setup(upstream: &Upstream) -> Setup {
     // No call that a test gives up ends by itself.
-    setup.connector("probe", connector).with(&["defaults", "deadline"], json!("600s"))
+    connectors::probe_alone(upstream).unwrap().with(&["defaults", "deadline"], json!("600s"))
 }
 
 async fn start() -> (Upstream, Ferrata) {
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(setup(&upstream)).await.unwrap();
     (upstream, ferrata)
 }
 
@@ -149,7 +147,7 @@ async fn many_streams_that_are_closed_leave_nothing_behind() {
 #[tokio::test]
 async fn progress_comes_through_a_pipe_and_a_call_can_be_cancelled_there() {
     let upstream = Upstream::start().await.unwrap();
-    let setup = setup(&upstream).await;
+    let setup = setup(&upstream);
     let mut pipe = Pipe::start(&setup).unwrap();
     let mut call = legacy(Deed::Advance, json!({ "reports": [{ "done": 1 }] }));
     pipe.say(&call).await.unwrap();
@@ -207,7 +205,7 @@ async fn a_legacy_client_gives_its_call_up_by_another_request() {
 #[tokio::test]
 async fn progress_is_one_calls_own() {
     let upstream = Upstream::start().await.unwrap();
-    let setup = setup(&upstream).await.with(&["sandbox"], json!({ "reuse": true }));
+    let setup = setup(&upstream).with(&["sandbox"], json!({ "reuse": true }));
     let ferrata = Ferrata::start(setup).await.unwrap();
     for _ in 0..3 {
         let far = json!({ "reports": [{ "done": 9 }] });

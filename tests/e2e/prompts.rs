@@ -1,17 +1,10 @@
 //! Prompts: filled in as a tool is called, named below their connector, and seen by those who may.
 
-use ferrata_tests::artifacts;
+use ferrata_tests::connectors;
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::Mcp;
-use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
 use serde_json::{Value, json};
-
-async fn setup(upstream: &Upstream) -> Setup {
-    let component = artifacts::guest("ferrata-conformance").unwrap();
-    let connector = json!({ "component": component, "upstreams": { "api": { "url": upstream.url() } } });
-    Setup::new().unwrap().connector("desk", connector.clone()).connector("shop", connector)
-}
 
 async fn names(mcp: &Mcp) -> Vec<String> {
     let listed = mcp.request("prompts/list", json!({})).await.unwrap();
@@ -26,7 +19,7 @@ async fn get(mcp: &Mcp, name: &str, arguments: Value) -> Value {
 #[tokio::test]
 async fn a_prompt_is_filled_in_with_the_arguments_that_it_has() {
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(connectors::desk_and_shop(&upstream).unwrap()).await.unwrap();
     let mcp = ferrata.mcp();
     assert_eq!(names(&mcp).await.len(), 10);
     let filled = get(&mcp, "desk_prompt_with_arguments", json!({ "arg1": "a", "arg2": "b" })).await;
@@ -59,7 +52,8 @@ async fn a_prompt_is_filled_in_with_the_arguments_that_it_has() {
 #[tokio::test]
 async fn an_agent_sees_the_prompts_that_it_was_given() {
     let upstream = Upstream::start().await.unwrap();
-    let setup = setup(&upstream).await.with(&["agent", "auth"], json!({ "tokens": "agents" }));
+    let setup =
+        connectors::desk_and_shop(&upstream).unwrap().with(&["agent", "auth"], json!({ "tokens": "agents" }));
     setup.file("agents/one", "token-of-the-agent-one").unwrap();
     let setup = setup.with(&["access", "one"], json!({ "allow": ["desk_simple_*", "shop://*"] }));
     let ferrata = Ferrata::start(setup).await.unwrap();
@@ -72,7 +66,7 @@ async fn an_agent_sees_the_prompts_that_it_was_given() {
 #[tokio::test]
 async fn a_question_goes_only_to_those_who_can_answer_it_and_its_state_only_where_it_was_given() {
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(connectors::desk_and_shop(&upstream).unwrap()).await.unwrap();
     let mcp = ferrata.mcp();
     let name = "desk_input_required_result_prompt";
     let cannot = get(&mcp, name, json!({})).await;

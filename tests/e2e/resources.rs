@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ferrata_tests::artifacts;
+use ferrata_tests::connectors;
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::Mcp;
-use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -14,15 +13,9 @@ use serde_json::{Value, json};
 const ATTEMPTS: usize = 3;
 
 /// Two connectors of one component, so that each could take the other's for its own.
-async fn setup(upstream: &Upstream) -> Setup {
-    let component = artifacts::guest("ferrata-conformance").unwrap();
-    let connector = json!({ "component": component, "upstreams": { "api": { "url": upstream.url() } } });
-    Setup::new().unwrap().connector("desk", connector.clone()).connector("shop", connector)
-}
-
 async fn start() -> (Upstream, Ferrata) {
     let upstream = Upstream::start().await.unwrap();
-    let ferrata = Ferrata::start(setup(&upstream).await).await.unwrap();
+    let ferrata = Ferrata::start(connectors::desk_and_shop(&upstream).unwrap()).await.unwrap();
     (upstream, ferrata)
 }
 
@@ -123,7 +116,8 @@ async fn values_are_suggested_for_a_variable() {
 #[tokio::test]
 async fn an_agent_sees_and_reads_what_it_was_given() {
     let upstream = Upstream::start().await.unwrap();
-    let setup = setup(&upstream).await.with(&["agent", "auth"], json!({ "tokens": "agents" }));
+    let setup =
+        connectors::desk_and_shop(&upstream).unwrap().with(&["agent", "auth"], json!({ "tokens": "agents" }));
     // A connector's tools are not its resources.
     let rules = [
         ("tools", json!(["desk_*"])),

@@ -80,3 +80,23 @@ pub fn probe(setup: &Setup, upstream: &Upstream) -> Result<Value> {
     connector["upstreams"]["other"] = json!({ "url": upstream.url() });
     Ok(connector)
 }
+
+/// A configuration with the probe alone.
+///
+/// # Errors
+/// As [`probe`].
+pub fn probe_alone(upstream: &Upstream) -> Result<Setup> {
+    let setup = Setup::new()?;
+    let connector = probe(&setup, upstream)?;
+    Ok(setup.connector("probe", connector))
+}
+
+/// A configuration with the conformance connector twice, as `desk` and as `shop`.
+///
+/// # Errors
+/// When it does not compile.
+pub fn desk_and_shop(upstream: &Upstream) -> Result<Setup> {
+    let component = artifacts::guest("ferrata-conformance")?;
+    let connector = json!({ "component": component, "upstreams": { "api": { "url": upstream.url() } } });
+    Ok(Setup::new()?.connector("desk", connector.clone()).connector("shop", connector))
+}
