@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::admin::{self, Readiness};
 use crate::audit::{Audit, Console};
 use crate::clock::Clock;
-use crate::config::{self, Auth, Config};
+use crate::config::{self, Config};
 use crate::connector::{CompiledCache, Engine};
 use crate::egress::account::Accounts;
 use crate::gate::{Authenticator, Gate};
@@ -80,7 +80,7 @@ pub fn store(config: &Config) -> Result<Store, AppError> {
 /// The connectors of a configuration, loaded, and the gate over them.
 pub async fn gate(
     config: &Config,
-    auth: &Auth,
+    auth: Authenticator,
     cache: Option<&Path>,
     store: Store,
     audit: Audit,
@@ -90,7 +90,6 @@ pub async fn gate(
     let mut connectors = Connectors::new(engine.clone(), cache, accounts);
     connectors.follow(config).await;
     engine.give_way();
-    let auth = Authenticator::new(auth).map_err(AppError::Config)?;
     let catalog = connectors.catalog(config).map_err(AppError::Config)?;
     Ok((Arc::new(Gate::new(auth, catalog, audit)), connectors))
 }
@@ -106,13 +105,14 @@ pub async fn run(
     let config = config::load(path).map_err(AppError::config)?;
     let metrics = admin::install_metrics().map_err(AppError::internal)?;
     let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stdout).map_err(AppError::Config)?;
+    let auth = Authenticator::new(&config.agent).map_err(AppError::Config)?;
     let readiness = Readiness::default();
     let agent = bind(config.agent.listen).await?;
     let agent_address = agent.local_addr().map_err(AppError::internal)?;
     let admin = admin::start(&config.admin, metrics, readiness.clone(), drain.clone()).await?;
 
     let loaded = tokio::select! {
-        loaded = gate(&config, &config.agent.auth, cache, store(&config)?, audit) => Some(loaded?),
+        loaded = gate(&config, auth, cache, store(&config)?, audit) => Some(loaded?),
         () = drain.begun() => None,
     };
     let Some((gate, connectors)) = loaded else {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use capabilities::Capabilities;
 pub use progress::{MAX_MESSAGE_BYTES, Progress, Reporter, Reports};
-pub use subject::Subject;
+pub use subject::{Subject, UserToken};
 pub use substitute::{Source, Substitute};
 pub use trail::{Ended, Exchanged, Step, Trail, millis};
 
@@ -27,7 +27,7 @@ use crate::telemetry::TraceContext;
 /// Who calls. Verified by the listener; everything behind it may rely on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// The agent's identity: a token's name, or `default` on a listener without authentication.
+    /// The agent's identity: a token's name, the client that a JWT was made for, or `default` on a listener without authentication.
     pub agent: Arc<str>,
     /// For whom the agent acts, when a verified token said so.
     pub subject: Option<Subject>,
@@ -61,7 +61,18 @@ pub struct ToolCall {
     pub trace: TraceContext,
     /// What came back, if this call goes on where an earlier one asked.
     pub inputs: Option<Inputs>,
+    /// What the gate found in a state that came back.
+    pub consent: Consent,
     pub client: Client,
+}
+
+/// Whether somebody agrees to a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consent {
+    #[default]
+    Unasked,
+    Given,
+    Refused,
 }
 
 /// What a request for anything but a tool says of itself, besides what it asks for.

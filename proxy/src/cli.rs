@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use ferrata::admin;
 use ferrata::app::{self, AppError};
 use ferrata::audit::{Audit, Console};
-use ferrata::call::{Answered, Caller, Client, ToolCall, ToolResult};
-use ferrata::config::{self, Auth, Config};
+use ferrata::call::{Answered, Caller, Client, Consent, ToolCall, ToolResult};
+use ferrata::config::{self, Config};
 use ferrata::connector;
 use ferrata::gate::{Authenticator, Catalog, Gate, Slot};
 use ferrata::protocol::stdio;
@@ -183,7 +183,7 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let config = config::load(&common.config).map_err(AppError::config)?;
     let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
     let (cache, store) = (common.cache.cache.as_deref(), app::store(&config)?);
-    let (gate, connectors) = app::gate(&config, &Auth::None, cache, store, audit).await?;
+    let (gate, connectors) = app::gate(&config, Authenticator::open(), cache, store, audit).await?;
     let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let caller = Caller::agent(identity.agent.as_str());
@@ -207,7 +207,7 @@ async fn check(common: &Common) -> Done {
         problems += 1;
         report.push_str(&line);
     };
-    if let Err(reason) = Authenticator::new(&config.agent.auth) {
+    if let Err(reason) = Authenticator::new(&config.agent) {
         problem(&mut report, format!("agent.auth: {reason}\n"));
     }
     for (name, slot) in catalog.slots() {
@@ -281,9 +281,20 @@ async fn call(
     };
     let timeout = timeout_ms.map(Duration::from_millis);
     let trace = TraceContext::fresh();
-    let (priority, workflow, idempotency_key, inputs, client) = (None, None, None, None, Client::default());
-    let call =
-        ToolCall { arguments, caller, timeout, priority, workflow, idempotency_key, trace, inputs, client };
+    let (priority, workflow, idempotency_key, inputs) = (None, None, None, None);
+    let (consent, client) = (Consent::default(), Client::default());
+    let call = ToolCall {
+        arguments,
+        caller,
+        timeout,
+        priority,
+        workflow,
+        idempotency_key,
+        trace,
+        inputs,
+        consent,
+        client,
+    };
     let outcome = gate.call(&tool, call).await;
     writing.finish().await;
     match outcome {
@@ -331,7 +342,7 @@ async fn loaded(common: &Common) -> Result<(Config, Arc<Catalog>), AppError> {
 
 async fn gate(common: &Common, config: &Config, audit: Audit) -> Result<Arc<Gate>, AppError> {
     let cache = common.cache.cache.as_deref();
-    let (gate, _) = app::gate(config, &Auth::None, cache, Store::Memory, audit).await?;
+    let (gate, _) = app::gate(config, Authenticator::open(), cache, Store::Memory, audit).await?;
     Ok(gate)
 }
 

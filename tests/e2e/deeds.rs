@@ -62,6 +62,7 @@ deeds! {
     Unsettled = "unsettled",
     Leak = "leak",
     Hoard = "hoard",
+    ForWhom = "for_whom",
     Say = "say",
     SayPromised = "say_promised",
     Bare = "bare",

@@ -20,6 +20,8 @@
 //! | `changes` | a changed list of tools is heard |
 //! | `commands` | the command line and its exit codes |
 //! | `reload` | changed files under a running sidecar |
+//! | `consent` | calls that a person must agree to |
+//! | `users` | agents and users by tokens of an identity provider |
 //! | `content` | what a tool may answer beside an object |
 //! | `progress` | how far a call is, and its end before it is done |
 //! | `asking` | calls that ask before they answer |
@@ -47,6 +49,7 @@ mod chat;
 mod clients;
 mod commands;
 mod conformance;
+mod consent;
 mod containment;
 mod content;
 mod database;
@@ -58,6 +61,7 @@ mod hostile_guests;
 mod hostile_resources;
 mod hostile_streams;
 mod hostile_upstreams;
+mod issuer;
 mod languages;
 mod lifecycle;
 mod logins;
@@ -70,6 +74,7 @@ mod prompts;
 mod reload;
 mod resources;
 mod swap;
+mod users;
 mod walls;
 
 use ferrata_tests::ferrata::Ferrata;

@@ -5,8 +5,8 @@ mod walls;
 use std::collections::BTreeMap;
 
 use super::{
-    Auth, BaseUrl, Config, Connector, Credential, CredentialKind, Field, MAX_CALL_SANDBOXES,
-    MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, State, Upstream,
+    Auth, BaseUrl, Config, Connector, Credential, CredentialKind, Field, Jwt, MAX_CALL_SANDBOXES,
+    MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, State, Upstream, key_address,
 };
 
 /// How a Redis is reached.
@@ -63,8 +63,22 @@ fn agent(config: &Config, found: &mut Found) {
                 "`none` is only for loopback: on another address anybody would be the agent",
             );
         }
-        Auth::Jwt(_) => found.not_yet("/agent/auth/jwt", "use `none` or `tokens`"),
-        _ => {}
+        Auth::None | Auth::Tokens(_) => {}
+        Auth::Jwt(jwt) => {
+            self::jwt("/agent/auth/jwt", jwt, found);
+            if config.access.is_none() {
+                found.add(
+                    "/agent/auth/jwt",
+                    "needs a section `access`: without one, every client of the issuer might call everything",
+                );
+            }
+            if agent.users.is_some() {
+                found.add("/agent/users", "with `auth: { jwt: … }` the agent's own token names the user");
+            }
+        }
+    }
+    if let Some(users) = &agent.users {
+        jwt("/agent/users", users, found);
     }
     if let Some(control) = &config.admin.control {
         let loopback = control.parse::<std::net::SocketAddr>().map(|a| a.ip().is_loopback());
@@ -74,6 +88,18 @@ fn agent(config: &Config, found: &mut Found) {
                 "must be the absolute path of a unix socket, or a loopback address and port",
             );
         }
+    }
+}
+
+fn jwt(at: &str, jwt: &Jwt, found: &mut Found) {
+    let address = match (&jwt.jwks, jwt.jwks_file()) {
+        (Some(_), Some(_)) => return,
+        (Some(address), None) => ("jwks", address),
+        // They are looked for below it.
+        (None, _) => ("issuer", &jwt.issuer),
+    };
+    if let Err(reason) = key_address(address.1) {
+        found.add(format!("{at}/{}", address.0), format!("{reason}; or name a file, starting with / or ./"));
     }
 }
 

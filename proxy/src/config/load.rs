@@ -125,8 +125,19 @@ fn explain(error: &ValidationError<'_>) -> Vec<(String, String)> {
 
 fn resolve_paths(config: &mut Config, folder: &Path) {
     let resolve = |path: &mut PathBuf| *path = folder.join(&path);
-    if let super::Auth::Tokens(path) = &mut config.agent.auth {
-        resolve(path);
+    let agents = match &mut config.agent.auth {
+        super::Auth::None => None,
+        super::Auth::Tokens(path) => {
+            resolve(path);
+            None
+        }
+        super::Auth::Jwt(jwt) => Some(jwt),
+    };
+    for jwt in agents.into_iter().chain(&mut config.agent.users) {
+        jwt.ca.as_mut().into_iter().for_each(resolve);
+        if let Some(file) = jwt.jwks_file() {
+            jwt.jwks = Some(folder.join(file).display().to_string());
+        }
     }
     match config.audit.as_mut().map(|audit| &mut audit.to) {
         Some(super::AuditSink::File(sink)) => resolve(&mut sink.file),

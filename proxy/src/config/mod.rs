@@ -4,7 +4,9 @@
 //! schema cannot say is `check`'s. What is not built yet has its place here and is refused by `check`, so that
 //! nothing an operator writes is ever ignored.
 
+mod access;
 mod audit;
+mod auth;
 mod check;
 mod credential;
 mod limits;
@@ -26,7 +28,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::policy::{Mode, Priority};
+pub use access::Access;
 pub use audit::{Audit, AuditConsole, AuditFile, AuditHttp, AuditQueue, AuditSink, OnAuditFailure};
+pub use auth::{Auth, Jwt, JwtAlgorithm, OneOrMore, key_address};
 pub use credential::{Credential, CredentialKind, EnvField, Field, PlainField};
 pub use limits::{Limits, LimitsSection, ScopedWall, Wall};
 pub use load::{ConfigError, Mistake, load, parse};
@@ -61,7 +65,7 @@ pub struct Config {
     /// The connectors by name; the name is the first part of each of their tools' names.
     #[serde(default)]
     pub connectors: BTreeMap<String, Connector>,
-    /// What each agent may see and call. Without this section every known agent may call everything.
+    /// What each agent may see and call; one that is not named here, nothing. Without this section every known agent may call everything.
     #[serde(default)]
     pub access: Option<BTreeMap<String, Access>>,
     /// What is written down of every call; nothing when absent.
@@ -78,6 +82,8 @@ pub struct Agent {
     pub listen: SocketAddr,
     /// How agents prove who they are.
     pub auth: Auth,
+    /// Whose tokens agents may bring along in `Ferrata-Subject-Token`, to act for a user. With `jwt`, the agent's own token names the user.
+    pub users: Option<Jwt>,
     /// Values of the `Host` header that are accepted beside loopback names and the listener's own address.
     pub hosts: Vec<String>,
     /// Browser origins that may call; loopback origins always may.
@@ -96,6 +102,7 @@ impl Default for Agent {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4180)),
             auth: Auth::default(),
+            users: None,
             hosts: Vec::new(),
             origins: Vec::new(),
             max_connections: 1024,
@@ -104,19 +111,6 @@ impl Default for Agent {
             drain: Period::seconds(25),
         }
     }
-}
-
-/// `none`, `{ tokens: <folder or file> }` or `{ jwt: … }`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Auth {
-    /// Whoever reaches the listener is the agent `default`. Only on loopback.
-    #[default]
-    None,
-    /// Bearer tokens: a folder with one file per agent, named as the agent, or one file of `name: token` lines.
-    Tokens(PathBuf),
-    /// Tokens of an identity provider. Not built yet.
-    Jwt(Value),
 }
 
 /// The listener for the platform.
@@ -371,18 +365,6 @@ impl Default for Sql {
 pub enum SqlTls {
     Require,
     Disable,
-}
-
-/// What one agent may do.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Access {
-    /// Names of tools; `*` stands for any run of characters.
-    pub allow: Vec<String>,
-    /// JSON Schemas laid over the tools' own, by the tool's name.
-    pub arguments: BTreeMap<String, Value>,
-    /// The highest priority that its calls may have.
-    pub max_priority: Priority,
 }
 
 /// The JSON Schema of the file, for editors and for `ferrata schema`.

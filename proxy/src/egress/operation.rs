@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::path::GuestPath;
 
 /// What repeating a request would do; each is stricter than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     Read,

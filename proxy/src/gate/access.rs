@@ -7,6 +7,7 @@ use jsonschema::Validator;
 
 use crate::config;
 use crate::connector::schema;
+use crate::egress::operation::Effect;
 use crate::policy::Priority;
 
 /// The rules of all agents. Without a section `access`, every known agent may call everything.
@@ -15,6 +16,9 @@ pub struct AccessRules(Option<HashMap<Arc<str>, Rules>>);
 
 struct Rules {
     allow: Vec<String>,
+    /// All, if none.
+    effects: Option<Vec<Effect>>,
+    confirm: Vec<String>,
     overlays: HashMap<String, Validator>,
     max_priority: Priority,
 }
@@ -34,6 +38,8 @@ impl AccessRules {
                 agent.as_str().into(),
                 Rules {
                     allow: access.allow.clone(),
+                    effects: access.effects.clone(),
+                    confirm: access.confirm.clone(),
                     overlays: overlays.collect::<Result<_, String>>()?,
                     max_priority: access.max_priority,
                 },
@@ -42,13 +48,29 @@ impl AccessRules {
         rules.collect::<Result<_, String>>().map(|rules| Self(Some(rules)))
     }
 
-    pub fn allows(&self, agent: &str, tool: &str) -> bool {
-        match &self.0 {
-            None => true,
-            Some(rules) => {
-                rules.get(agent).is_some_and(|r| r.allow.iter().any(|pattern| glob(pattern, tool)))
-            }
-        }
+    /// Whether the agent may see and use something of that effect; none if nobody knows which it has, which then does not matter.
+    pub fn allows(&self, agent: &str, name: &str, effect: Option<Effect>) -> bool {
+        let Some(rules) = &self.0 else { return true };
+        rules.get(agent).is_some_and(|rules| {
+            let in_effects = |allowed: &Vec<Effect>| effect.is_none_or(|effect| allowed.contains(&effect));
+            rules.effects.as_ref().is_none_or(in_effects) && any(&rules.allow, name)
+        })
+    }
+
+    /// Whether somebody must agree to the agent's calls of a tool.
+    pub fn must_confirm(&self, agent: &str, tool: &str, effect: Effect) -> bool {
+        let rules = self.0.as_ref().and_then(|rules| rules.get(agent));
+        // No tool has the name of an effect: they all have an underscore.
+        rules.is_some_and(|rules| {
+            any(&rules.confirm, tool) || rules.confirm.iter().any(|c| c == effect.name())
+        })
+    }
+
+    /// Every agent, and a tool's name by which its calls are to be confirmed.
+    pub fn confirmed_by_name(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
+        let rules = self.0.iter().flatten();
+        let names = rules.flat_map(|(agent, rules)| rules.confirm.iter().map(move |name| (agent, name)));
+        names.filter(|(_, name)| name.contains('_') && !name.contains('*'))
     }
 
     /// The highest priority that this agent's calls may have.
@@ -71,6 +93,10 @@ impl AccessRules {
     pub fn agents(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter().flat_map(HashMap::keys)
     }
+}
+
+fn any(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| glob(pattern, text))
 }
 
 /// Whether `text` fits a pattern in which `*` stands for any run of characters.
@@ -96,6 +122,33 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_has_what_it_was_given_and_no_more() {
+        let access = |json: &str| serde_json::from_str::<config::Access>(json).unwrap();
+        let reader = access(r#"{"allow": ["crm_*"], "effects": ["read"]}"#);
+        let clerk = access(r#"{"allow": ["crm_*"], "confirm": ["destructive", "crm_send*"]}"#);
+        let rules = BTreeMap::from([("reader".to_owned(), reader), ("clerk".to_owned(), clerk)]);
+        let rules = AccessRules::new(Some(&rules)).unwrap();
+        assert!(rules.allows("reader", "crm_find", Some(Effect::Read)));
+        assert!(!rules.allows("reader", "crm_find", Some(Effect::IdempotentWrite)));
+        assert!(rules.allows("clerk", "crm_delete", Some(Effect::Destructive)));
+        assert!(!rules.allows("clerk", "erp_find", Some(Effect::Read)));
+        assert!(!rules.allows("stranger", "crm_find", Some(Effect::Read)));
+        for (agent, tool, effect, must) in [
+            ("clerk", "crm_delete", Effect::Destructive, true),
+            ("clerk", "crm_send_mail", Effect::Write, true),
+            ("clerk", "crm_note", Effect::Write, false),
+            ("reader", "crm_delete", Effect::Destructive, false),
+        ] {
+            assert_eq!(rules.must_confirm(agent, tool, effect), must, "{agent} {tool}");
+        }
+        let open = AccessRules::new(None).unwrap();
+        assert!(
+            open.allows("x", "y_z", Some(Effect::Destructive))
+                && !open.must_confirm("x", "y_z", Effect::Destructive)
+        );
+    }
 
     #[test]
     fn a_star_stands_for_any_run() {

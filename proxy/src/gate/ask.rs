@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::record::{CallRecord, Details, Ended};
+use super::seal::Stage;
 use super::{Bound, COPIES_OF_ARGUMENTS, Catalog, Found, Gate, Memory};
 use crate::audit::Audit;
 use crate::call::{Ask, Capabilities, Client, Deadline, Inputs, PromptResult};
@@ -87,7 +88,11 @@ impl Gate {
             let inputs = request.inputs.map(|inputs| self.unseal(&bound, inputs)).transpose()?;
             let mut result = connector.prompt(prompt, &arguments, inputs, asked).await?;
             if let PromptResult::Question(question) = &mut result {
-                let memory = Memory { state: question.state.take(), idempotency_key: String::new() };
+                let memory = Memory {
+                    state: question.state.take(),
+                    idempotency_key: String::new(),
+                    stage: Stage::Free,
+                };
                 question.state = Some(self.seals.seal(&bound, &memory)?);
             }
             Ok(result)

@@ -105,6 +105,9 @@ pub enum Found<T> {
     Broken { connector: Arc<str>, reason: String },
 }
 
+/// What resources and prompts do.
+const READS: Option<Effect> = Some(Effect::Read);
+
 /// A list of nothing.
 const EMPTY: &str = "[]";
 
@@ -165,12 +168,12 @@ impl Catalog {
         let tools: BTreeMap<Arc<str>, Arc<Tool>> = routes.values().map(&mut tool).collect();
         fallbacks::of_unknown_tools(&slots, &mut problems);
         let listing = |agent: &str| {
-            let tools = tools.values().filter(|tool| access.allows(agent, &tool.name));
+            let tools = tools.values().filter(|tool| access.allows(agent, &tool.name, tool.effect()));
             let connectors = || slots.values().filter_map(Slot::connector);
             let resources = connectors().flat_map(|connector| connector.resources.iter());
-            let resources = resources.filter(|resource| access.allows(agent, &resource.uri));
+            let resources = resources.filter(|resource| access.allows(agent, &resource.uri, READS));
             let prompts = connectors().flat_map(|connector| &connector.prompts);
-            let prompts = prompts.filter(|prompt| access.allows(agent, &prompt.full_name));
+            let prompts = prompts.filter(|prompt| access.allows(agent, &prompt.full_name, READS));
             Arc::new(render(tools, resources, prompts))
         };
         let listings = access.agents().map(|agent| (Arc::clone(agent), listing(agent))).collect();
@@ -196,11 +199,10 @@ impl Catalog {
     /// loaded may have anything below its name.
     pub fn unknown_in_rules(&self) -> Vec<String> {
         let known = |tool: &str| self.tools.contains_key(tool) || self.tool_of_broken(tool).is_some();
-        self.access
-            .overlaid()
-            .filter(|(_, tool)| !known(tool))
-            .map(|(agent, tool)| format!("access.{agent}.arguments.{tool}"))
-            .collect()
+        let overlaid = self.access.overlaid().map(|(agent, tool)| (agent, "arguments", tool));
+        let confirmed = self.access.confirmed_by_name().map(|(agent, tool)| (agent, "confirm", tool));
+        let unknown = overlaid.chain(confirmed).filter(|(.., tool)| !known(tool));
+        unknown.map(|(agent, rule, tool)| format!("access.{agent}.{rule}.{tool}")).collect()
     }
 
     pub fn slots(&self) -> &BTreeMap<String, Slot> {
@@ -212,10 +214,8 @@ impl Catalog {
     }
 
     pub fn tool(&self, agent: &str, name: &str) -> Option<Arc<Tool>> {
-        if !self.access.allows(agent, name) {
-            return None;
-        }
-        self.tools.get(name).cloned().or_else(|| self.tool_of_broken(name))
+        let tool = self.tools.get(name).cloned().or_else(|| self.tool_of_broken(name))?;
+        self.access.allows(agent, name, tool.effect()).then_some(tool)
     }
 
     /// What is to be read for a URI, if this agent may: its index, and what stands for the variables. That of a connector that is not loaded
@@ -231,7 +231,7 @@ impl Catalog {
 
     /// The prompt of that name, if this agent may see it: its index. That of a connector that is not loaded is found too.
     pub fn prompt(&self, agent: &str, name: &str) -> Option<Found<usize>> {
-        if !self.access.allows(agent, name) {
+        if !self.access.allows(agent, name, READS) {
             return None;
         }
         let (connector, prompt) = name.split_once('_')?;
@@ -253,7 +253,7 @@ impl Catalog {
         uri: &str,
         find: impl FnOnce(&Connector, &str) -> Option<T>,
     ) -> Option<Found<T>> {
-        if !self.access.allows(agent, uri) {
+        if !self.access.allows(agent, uri, READS) {
             return None;
         }
         let (name, path) = uri.split_once("://")?;
@@ -268,6 +268,11 @@ impl Catalog {
                 Some(Found::Broken { connector: name.into(), reason: reason.clone() })
             }
         }
+    }
+
+    /// Whether somebody must agree to that agent's calls of a tool.
+    pub fn must_confirm(&self, agent: &str, tool: &Tool) -> bool {
+        tool.effect().is_some_and(|effect| self.access.must_confirm(agent, &tool.name, effect))
     }
 
     pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Validator> {

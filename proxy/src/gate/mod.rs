@@ -8,6 +8,7 @@ mod ask;
 mod auth;
 mod catalog;
 mod changes;
+mod confirm;
 mod fallbacks;
 mod record;
 mod seal;
@@ -22,18 +23,19 @@ use tokio::sync::watch;
 
 pub use access::AccessRules;
 pub use ask::{Completing, PromptRequest};
-pub use auth::{Authenticator, Unauthorized};
+pub use auth::{Authenticator, Presented, Unauthorized};
 pub use catalog::{Catalog, Found, Listing, Slot, Target, Tool};
 pub use changes::{Changes, List};
 use record::CallRecord;
-use seal::{Bound, Memory, Seals};
+use seal::{Bound, Memory, Seals, Stage};
 
 use crate::audit::Audit;
-use crate::call::{Answered, Caller, Deadline, Inputs, ToolCall, ToolResult};
+use crate::call::{Answered, Caller, Consent, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::fault::{Fault, FaultKind, quotable};
 use crate::flow::{Flow, Going};
 use crate::memory;
+use crate::telemetry::metric;
 
 /// Most mistakes in arguments that one fault names.
 const MAX_NAMED_MISTAKES: usize = 5;
@@ -54,12 +56,13 @@ pub struct Gate {
     flow: Flow,
     changes: watch::Sender<Changes>,
     seals: Seals,
+    used: confirm::Used,
     audit: Audit,
     /// Why what the operator wrote is not in force.
     problem: ArcSwapOption<String>,
 }
 
-/// A state that is not Ferrata's, belongs elsewhere, or is too old.
+/// A state that is not Ferrata's, belongs elsewhere, is too old, or was a consent that is used up.
 #[derive(Debug)]
 pub struct UnusableState;
 
@@ -73,12 +76,20 @@ impl Gate {
     pub fn new(auth: Authenticator, catalog: Catalog, audit: Audit) -> Self {
         let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::default());
         let (flow, seals) = (Flow::default(), Seals::new());
-        Self { auth, catalog, flow, changes, seals, audit, problem: ArcSwapOption::empty() }
+        let used = confirm::Used::default();
+        Self { auth, catalog, flow, changes, seals, used, audit, problem: ArcSwapOption::empty() }
     }
 
-    /// Who a request comes from, by the `Authorization: Bearer` value if there is one.
-    pub fn identify(&self, bearer: Option<&str>) -> Result<Caller, Unauthorized> {
-        self.auth.identify(bearer)
+    /// Who a request comes from, and for whom.
+    pub async fn identify(&self, presented: Presented<'_>) -> Result<Caller, Unauthorized> {
+        self.auth.identify(presented).await.inspect_err(|why| {
+            metrics::counter!(metric::UNAUTHORIZED, "reason" => why.label()).increment(1);
+        })
+    }
+
+    /// What an endpoint at that address says of itself to clients that look for a token (RFC 9728), if it wants one of an issuer.
+    pub fn metadata(&self, here: &str) -> Option<Value> {
+        self.auth.metadata(here)
     }
 
     /// What this caller may see.
@@ -133,8 +144,21 @@ impl Gate {
         let arguments: Value = serde_json::from_str(call.arguments.get()).map_err(|_| UnusableState)?;
         let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &arguments };
         let memory = self.seals.open(&bound, state).ok_or(UnusableState)?;
+        if memory.stage.ticket().is_some_and(|ticket| !self.used.spend(ticket)) {
+            return Err(UnusableState);
+        }
         call.idempotency_key.get_or_insert(memory.idempotency_key);
-        call.inputs = call.inputs.take().map(|inputs| Inputs { state: memory.state, ..inputs });
+        let inputs = call.inputs.take();
+        match memory.stage {
+            // What was answered was Ferrata's own question.
+            Stage::Asked(_) => call.consent = inputs.as_ref().map(confirm::consent).unwrap_or_default(),
+            Stage::Free | Stage::Agreed(_) => {
+                if matches!(memory.stage, Stage::Agreed(_)) {
+                    call.consent = Consent::Given;
+                }
+                call.inputs = inputs.map(|inputs| Inputs { state: memory.state, ..inputs });
+            }
+        }
         Ok(())
     }
 
@@ -148,7 +172,7 @@ impl Gate {
     async fn admit_and_run(
         &self,
         tool: &Tool,
-        call: ToolCall,
+        mut call: ToolCall,
         record: &mut CallRecord<'_>,
     ) -> Result<Answered, Fault> {
         let (route, fallback) = match &tool.target {
@@ -170,14 +194,15 @@ impl Gate {
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
             validate(overlay, &arguments, bytes).map_err(|fault| as_forbidden(fault, &call.caller))?;
         }
-        let idempotency_key = match call.idempotency_key {
-            Some(key) if key.len() > MAX_IDEMPOTENCY_KEY_BYTES => {
-                let message = format!("An idempotency key has at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes.");
-                return Err(Fault::new(FaultKind::InvalidArguments, message));
-            }
-            Some(key) => key,
-            None => uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
-        };
+        let idempotency_key = idempotency_key(call.idempotency_key.take())?;
+        let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &arguments };
+        let must_confirm = catalog.must_confirm(&call.caller.agent, tool);
+        if must_confirm && !is_agreed(tool, call.consent, record)? {
+            let shown = route.spec().redaction.apply(&call.arguments);
+            let can_be_asked = call.client.can_bring.is_some();
+            let question = confirm::ask(&self.seals, &bound, &shown, can_be_asked, idempotency_key)?;
+            return Ok(ToolResult::Question(question).into());
+        }
         let time = catalog.time(call.timeout);
         let priority = catalog.priority(&call.caller, call.priority);
         let policy = catalog.version;
@@ -199,10 +224,38 @@ impl Gate {
         if let ToolResult::Question(question) = &mut answer.result {
             let bound = Bound { target: &tool.name, caller: &caller, arguments: &arguments };
             let idempotency_key = std::mem::take(&mut question.idempotency_key);
-            let memory = Memory { state: question.state.take(), idempotency_key };
+            let stage = if must_confirm { Stage::Agreed(confirm::ticket()) } else { Stage::Free };
+            let memory = Memory { state: question.state.take(), idempotency_key, stage };
             question.state = Some(self.seals.seal(&bound, &memory)?);
         }
         Ok(answer)
+    }
+}
+
+/// The agent's own, or a new one.
+fn idempotency_key(brought: Option<String>) -> Result<String, Fault> {
+    match brought {
+        Some(key) if key.len() > MAX_IDEMPOTENCY_KEY_BYTES => {
+            let message = format!("An idempotency key has at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes.");
+            Err(Fault::new(FaultKind::InvalidArguments, message))
+        }
+        Some(key) => Ok(key),
+        None => Ok(uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()),
+    }
+}
+
+/// Whether somebody agreed to a call that needs it, or is still to be asked. The fault is that nobody did.
+fn is_agreed(tool: &Tool, consent: Consent, record: &mut CallRecord<'_>) -> Result<bool, Fault> {
+    match consent {
+        Consent::Unasked => Ok(false),
+        Consent::Given => {
+            record.note_confirmed();
+            Ok(true)
+        }
+        Consent::Refused => {
+            let message = format!("Nobody agreed to this call of `{}`: it was not made.", tool.name);
+            Err(Fault::new(FaultKind::PermissionDenied, message))
+        }
     }
 }
 

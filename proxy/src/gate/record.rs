@@ -110,6 +110,8 @@ struct Audited {
     arguments: Option<String>,
     arguments_fit: bool,
     workflow: Option<String>,
+    /// Whether somebody agreed to it.
+    confirmed: bool,
 }
 
 impl<'a> CallRecord<'a> {
@@ -184,6 +186,13 @@ impl<'a> CallRecord<'a> {
         }
     }
 
+    /// Somebody was asked, and agreed.
+    pub fn note_confirmed(&mut self) {
+        if let Some(audited) = &mut self.audited {
+            audited.confirmed = true;
+        }
+    }
+
     /// Notes how the call ended, and completes a fault with whose it is.
     pub fn end<R: Ended>(mut self, result: Result<R, Fault>) -> Result<R, Fault> {
         match result {
@@ -255,7 +264,15 @@ pub struct Details<'a> {
 
 impl Audited {
     fn new(pledge: Pledge, asked: Option<String>, arguments: Option<String>) -> Self {
-        Self { pledge, trail: Trail::kept(), asked, arguments, arguments_fit: false, workflow: None }
+        Self {
+            pledge,
+            trail: Trail::kept(),
+            asked,
+            arguments,
+            arguments_fit: false,
+            workflow: None,
+            confirmed: false,
+        }
     }
 
     fn write(self, record: &CallRecord<'_>, took: Duration) {
@@ -281,7 +298,7 @@ impl Audited {
             trace: record.trace,
             outcome: record.outcome,
             sent: record.why.as_ref().map(|(_, outcome)| *outcome),
-            confirmed: false,
+            confirmed: self.confirmed,
             took,
         };
         let line = line::render(&entry, &self.trail);

@@ -19,7 +19,7 @@ use crate::call::Caller;
 use crate::fault::Fault;
 
 /// How long a question may be thought about.
-const VALID_FOR: Duration = Duration::from_secs(3600);
+pub const VALID_FOR: Duration = Duration::from_secs(3600);
 
 /// What a seal holds for: whoever asks with anything else has another one's state.
 pub struct Bound<'a> {
@@ -36,6 +36,28 @@ pub struct Memory {
     pub state: Option<String>,
     /// The whole call's, however many questions it takes.
     pub idempotency_key: String,
+    pub stage: Stage,
+}
+
+/// How far a call is that somebody must agree to. A stage comes with a ticket for one use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Nobody must, as far as is known.
+    #[default]
+    Free,
+    /// Somebody was asked.
+    Asked(u128),
+    /// Somebody agreed, and then the connector had a question.
+    Agreed(u128),
+}
+
+impl Stage {
+    pub fn ticket(self) -> Option<u128> {
+        match self {
+            Self::Free => None,
+            Self::Asked(ticket) | Self::Agreed(ticket) => Some(ticket),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,10 +110,12 @@ impl Bound<'_> {
     /// Each part with its length before it, so that none can lend bytes to its neighbour.
     fn digest(&self) -> Aad<Vec<u8>> {
         let subject = self.caller.subject.as_ref();
-        let (name, issuer) = subject.map_or(("", ""), |subject| (subject.name(), subject.issuer()));
+        let who =
+            subject.map_or(["", "", ""], |user| [user.name(), user.issuer(), user.tenant().unwrap_or("")]);
+        let [name, issuer, tenant] = who;
         let arguments = self.arguments.to_string();
         let mut digest = Sha256::new();
-        for part in [self.target, &self.caller.agent, name, issuer, &arguments] {
+        for part in [self.target, &self.caller.agent, name, issuer, tenant, &arguments] {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             digest.update(part);
         }
@@ -108,7 +132,7 @@ mod tests {
     use crate::call::Subject;
 
     fn memory() -> Memory {
-        Memory { state: Some("step 1".into()), idempotency_key: "k".into() }
+        Memory { state: Some("step 1".into()), idempotency_key: "k".into(), stage: Stage::Free }
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use serde_json::value::RawValue;
 
 use super::jsonrpc;
-use crate::call::{Ask, Caller, Client, ToolCall};
+use crate::call::{Ask, Caller, Client, Consent, ToolCall};
 use crate::policy::Priority;
 use crate::telemetry::TraceContext;
 
@@ -83,6 +83,7 @@ impl Hints {
             idempotency_key: self.idempotency_key,
             trace,
             inputs: None,
+            consent: Consent::default(),
             client: Client::default(),
         }
     }

@@ -11,6 +11,7 @@ pub mod hints;
 mod http;
 pub mod jsonrpc;
 pub mod mcp;
+mod metadata;
 mod nesting;
 mod refusal;
 mod respond;
@@ -22,12 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::AUTHORIZATION;
-use ::http::{HeaderMap, Request, Response, StatusCode};
+use ::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::call::Caller;
-use crate::gate::Gate;
+use crate::gate::{Gate, Presented};
 use crate::server::{Body, Drain};
 use guard::Guard;
 use refusal::Refusal;
@@ -37,6 +38,9 @@ pub const MCP_PATH: &str = "/mcp";
 
 /// Where plain HTTP lists the tools; each has its own address below it.
 pub const TOOLS_PATH: &str = "/v1/tools";
+
+/// A user's token, beside the agent's own.
+const SUBJECT_TOKEN: &str = "ferrata-subject-token";
 
 /// What an operator may change about the agents' endpoint.
 #[derive(Clone, Debug)]
@@ -90,8 +94,11 @@ impl Endpoint {
         B: hyper::body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        if let Some(metadata) = self.metadata(&request) {
+            return metadata;
+        }
         let is_mcp = request.uri().path() == MCP_PATH;
-        match self.admit(&request) {
+        match self.admit(&request).await {
             Ok(caller) if is_mcp => self.mcp(request, caller).await,
             Ok(caller) => self.plain(request, caller).await,
             Err(refusal) if is_mcp => refusal.into_jsonrpc(),
@@ -100,9 +107,24 @@ impl Endpoint {
     }
 
     /// Lets nobody in who names a wrong host, comes from a strange page, or is not known.
-    fn admit<B>(&self, request: &Request<B>) -> Result<Caller, Refusal> {
+    async fn admit<B>(&self, request: &Request<B>) -> Result<Caller, Refusal> {
         self.guard.check(request.uri(), request.headers())?;
-        self.gate.identify(bearer(request.headers())).map_err(|_| Refusal::unauthorized())
+        let headers = request.headers();
+        let subject = subject_token(headers)?;
+        let identified = self.gate.identify(Presented { bearer: bearer(headers), subject }).await;
+        identified.map_err(|why| metadata::refusal(&self.gate, request, &why))
+    }
+}
+
+/// For whom the agent acts, if it says so.
+fn subject_token(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut tokens = headers.get_all(SUBJECT_TOKEN).iter();
+    match (tokens.next().map(HeaderValue::to_str), tokens.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(token)), None) => Ok(Some(token)),
+        _ => {
+            Err(Refusal::bad_request("The header Ferrata-Subject-Token must be there once, with one token."))
+        }
     }
 }
 

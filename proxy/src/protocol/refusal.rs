@@ -38,9 +38,9 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
-    pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "A bearer token that this listener knows is required.")
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    /// `challenge` says how to do better.
+    pub fn unauthorized(detail: String, challenge: HeaderValue) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, detail).with(WWW_AUTHENTICATE, challenge)
     }
 
     /// `allow` names the methods that the resource has.
@@ -120,7 +120,8 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((&body["title"], &body["status"]), (&json!("Method Not Allowed"), &json!(405)));
 
-        let error = Refusal::unauthorized().into_jsonrpc();
+        let error =
+            Refusal::unauthorized("Who?".to_owned(), HeaderValue::from_static("Bearer")).into_jsonrpc();
         assert_eq!(error.headers()[WWW_AUTHENTICATE], "Bearer");
         let body = error.into_body().collect().await.unwrap().to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();

@@ -11,14 +11,15 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex, split};
 use super::mcp::version::MODERN;
 use super::*;
 use crate::audit::Audit;
-use crate::config::{Auth, Defaults};
+use crate::config::{Agent, Auth, Defaults};
 use crate::gate::{AccessRules, Authenticator, Catalog, Slot};
 use crate::server::{DrainTrigger, drain};
 
 pub(super) fn gate(auth: &Auth) -> Arc<Gate> {
     let slots = BTreeMap::from([("crm".to_owned(), Slot::Broken("it is a test".to_owned()))]);
     let catalog = Catalog::new(slots, Arc::new(AccessRules::new(None).unwrap()), Defaults::default());
-    Arc::new(Gate::new(Authenticator::new(auth).unwrap(), catalog, Audit::default()))
+    let agent = Agent { auth: auth.clone(), ..Agent::default() };
+    Arc::new(Gate::new(Authenticator::new(&agent).unwrap(), catalog, Audit::default()))
 }
 
 fn endpoint_with(auth: &Auth) -> (DrainTrigger, Endpoint) {

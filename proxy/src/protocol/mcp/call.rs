@@ -63,7 +63,7 @@ fn hears_messages(request: &Request<'_>) -> bool {
 
 fn unusable_state() -> Error {
     Error::invalid_params(
-        "`requestState` is not one that was given for this call, or it is too old: make the call anew, without it",
+        "`requestState` is not one that was given for this call, it is too old, or the consent in it was used: make the call anew, without it",
     )
 }
 

@@ -12,7 +12,7 @@ type Answer = Result<String, Fault>;
 /// Name, description, behaviour.
 pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
 
-pub const ALL: [Misdeed; 32] = [
+pub const ALL: [Misdeed; 33] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
     ("lookup", "Reads /read/ and `path`; that nothing is there is a fault.", lookup),
     ("write", "Writes, and says so.", write),
@@ -49,6 +49,7 @@ pub const ALL: [Misdeed; 32] = [
     ("unsettled", "Drops an exchange without saying what it means.", unsettled),
     ("leak", "Never lets go of an exchange.", leak),
     ("hoard", "Holds 300 exchanges at once.", hoard),
+    ("for_whom", "Says for whom it is called.", for_whom),
 ];
 
 fn read(arguments: &str) -> Answer {
@@ -70,6 +71,10 @@ fn lookup(arguments: &str) -> Answer {
         500.. => exchange.settle(&Verdict::Transient).and_then(|_| text("again")),
         _ => exchange.settle(&Verdict::Ok).and_then(|_| text(&String::from_utf8_lossy(&exchange.body()))),
     }
+}
+
+fn for_whom(_: &str) -> Answer {
+    text(context::subject().as_deref().unwrap_or("nobody"))
 }
 
 fn write(_: &str) -> Answer {

@@ -1,4 +1,4 @@
-//! How a caller proves who it is: not at all (loopback), or by a bearer token from the operator's files.
+//! Bearer tokens from the operator's files: which agent a caller is.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,6 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::call::Caller;
-use crate::config::Auth;
-
 /// How often the token files are looked at: a revoked token works no longer than that.
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
@@ -19,38 +16,6 @@ const MAX_TOKENS: usize = 10_000;
 
 /// Shorter tokens can be guessed, in bytes.
 const MIN_TOKEN_BYTES: usize = 16;
-
-/// The bearer token was missing, or is not one that this listener knows.
-#[derive(Debug)]
-pub struct Unauthorized;
-
-/// Decides who a request comes from.
-pub enum Authenticator {
-    /// Everybody is the agent `default`.
-    Open,
-    Tokens(Tokens),
-}
-
-impl Authenticator {
-    /// From the configuration; the error is a sentence for the operator.
-    pub fn new(auth: &Auth) -> Result<Self, String> {
-        match auth {
-            Auth::None => Ok(Self::Open),
-            Auth::Tokens(path) => Tokens::at(path).map(Self::Tokens),
-            Auth::Jwt(_) => Err("agent.auth.jwt: not yet".to_owned()),
-        }
-    }
-
-    /// Who a request with that bearer token comes from.
-    pub fn identify(&self, bearer: Option<&str>) -> Result<Caller, Unauthorized> {
-        match self {
-            Self::Open => Ok(Caller::anonymous()),
-            Self::Tokens(tokens) => {
-                bearer.and_then(|t| tokens.agent(t)).map(Caller::agent).ok_or(Unauthorized)
-            }
-        }
-    }
-}
 
 /// Tokens by their digest, so that looking one up takes the same time however much of it is right.
 type ByDigest = HashMap<[u8; 32], Arc<str>>;
@@ -63,7 +28,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// A folder with one file per agent, or a file of `name: token` lines.
-    fn at(path: &Path) -> Result<Self, String> {
+    pub fn at(path: &Path) -> Result<Self, String> {
         let (known, problems) = read(path)?;
         if !problems.is_empty() {
             return Err(format!("{}: {}", path.display(), problems.join("; ")));
@@ -71,7 +36,8 @@ impl Tokens {
         Ok(Self { path: path.to_owned(), known: Mutex::new((Instant::now(), known)) })
     }
 
-    fn agent(&self, token: &str) -> Option<Arc<str>> {
+    /// Whose token it is.
+    pub fn agent(&self, token: &str) -> Option<Arc<str>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0.elapsed() >= RELOAD_EVERY {
             known.0 = Instant::now();
@@ -152,20 +118,19 @@ mod tests {
     async fn a_revoked_token_stops_working() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("support"), "0123456789abcdef\n").unwrap();
-        let auth = Authenticator::new(&Auth::Tokens(dir.path().to_owned())).unwrap();
-        assert_eq!(&*auth.identify(Some("0123456789abcdef")).unwrap().agent, "support");
-        assert!(auth.identify(Some("wrong")).is_err());
-        assert!(auth.identify(None).is_err());
+        let tokens = Tokens::at(dir.path()).unwrap();
+        assert_eq!(tokens.agent("0123456789abcdef").as_deref(), Some("support"));
+        assert_eq!(tokens.agent("wrong"), None);
         std::fs::write(dir.path().join("support"), "fedcba9876543210").unwrap();
         tokio::time::advance(RELOAD_EVERY).await;
-        assert!(auth.identify(Some("0123456789abcdef")).is_err());
-        assert_eq!(&*auth.identify(Some("fedcba9876543210")).unwrap().agent, "support");
+        assert_eq!(tokens.agent("0123456789abcdef"), None);
+        assert_eq!(tokens.agent("fedcba9876543210").as_deref(), Some("support"));
         // A mistake in one file neither keeps the old tokens nor takes the others away.
         std::fs::write(dir.path().join("support"), "short").unwrap();
         std::fs::write(dir.path().join("sales"), "0000000000000000").unwrap();
         tokio::time::advance(RELOAD_EVERY).await;
-        assert!(auth.identify(Some("fedcba9876543210")).is_err());
-        assert!(auth.identify(Some("0000000000000000")).is_ok());
+        assert_eq!(tokens.agent("fedcba9876543210"), None);
+        assert!(tokens.agent("0000000000000000").is_some());
     }
 
     #[test]
