@@ -45,6 +45,12 @@ impl Egress {
         Ok(Some(First { account: Arc::clone(account), asked: sending.asks, leave }))
     }
 
+    /// The walls before the operation that calls begin with, and the operation; none where that depends on what the guest asks for.
+    pub fn first_walls(&self, label: &str) -> Option<(&Arc<Account>, &Operation)> {
+        let operation = self.operations.only(label)?;
+        Some((self.account(&operation.upstream).ok()?, operation))
+    }
+
     /// What the permit of that operation is about, for a call with these arguments.
     pub fn first_resource(&self, label: &str, arguments: &str) -> Option<Arc<str>> {
         let per = self.operations.only(label)?.per.as_deref()?;

@@ -212,6 +212,11 @@ impl Egress {
         self.operations.have_resources()
     }
 
+    /// The walls before each of its upstreams.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values()
+    }
+
     fn account(&self, upstream: &str) -> Result<&Arc<Account>, Fault> {
         self.accounts.get(upstream).ok_or_else(|| Fault::internal(format!("`{upstream}` has no account")))
     }

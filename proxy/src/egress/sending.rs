@@ -76,6 +76,7 @@ impl Sending {
             kind: if effect == Effect::Read { Kind::Read } else { Kind::Write },
             deadline,
             bytes: bytes as u64,
+            workflow: scope.workflow.clone(),
         };
         Self {
             account: Arc::clone(account),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     const ASKED: Asked =
-        Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive };
+        Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive, owner: None };
 
     fn write_due(limits: &mut Limits, disk: &Disk, now: Now) -> usize {
         let due = limits.to_write(now);

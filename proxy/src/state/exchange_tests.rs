@@ -66,7 +66,8 @@ impl Sidecar {
     }
 }
 
-const ASKED: Asked = Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive };
+const ASKED: Asked =
+    Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive, owner: None };
 
 /// Lets the time pass in which members of an older store could object.
 async fn open(server: &RedisServer) {

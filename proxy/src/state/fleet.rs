@@ -81,7 +81,8 @@ fn member() {
 async fn call(sidecar: Arc<Sidecar>, judge: String) {
     let mut wire = TcpStream::connect(judge).unwrap();
     let mut answers = BufReader::new(wire.try_clone().unwrap()).lines();
-    let asked = Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive };
+    let asked =
+        Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive, owner: None };
     loop {
         let woken = sidecar.woken.notified();
         let (result, wants) = {

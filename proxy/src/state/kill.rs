@@ -23,7 +23,13 @@ fn spender() {
     disk.restore("acme", &mut limits, START).unwrap();
     let mut wire = std::io::stdout().lock();
     loop {
-        let asked = Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive };
+        let asked = Asked {
+            operation: "read",
+            resource: None,
+            cost: 1,
+            priority: Priority::Interactive,
+            owner: None,
+        };
         match limits.try_acquire(&asked, START) {
             Ok(charge) => {
                 writeln!(wire, "sent").and_then(|()| wire.flush()).unwrap();

@@ -1,5 +1,9 @@
 //! One run: sidecars, their agents and the upstream on one clock. Carries messages and tells the judge what happens; decides nothing.
 
+mod flights;
+mod refusals;
+mod workflows;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +16,16 @@ use crate::judge::{Facts, Judge};
 use crate::plan::{Kind as TroubleKind, Plan};
 use crate::policy::Priority;
 use crate::policy::breaker::{Kind, Outcome};
-use crate::policy::limit::{About, Reason, Refused, Source, Wall, WallSet};
+use crate::policy::limit::{Source, Wall, WallSet};
 use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Repeat, Retry};
 use crate::policy::time::Now;
 use crate::sidecar::Sidecar;
 use crate::upstream::{Reply, Upstream};
 use crate::verdict::Verdict;
+
+/// What every call begins with.
+const OPERATION: &str = "records.find";
 
 /// How often the judge looks around.
 const LOOK_EVERY: Ms = 1_000;
@@ -59,6 +66,16 @@ enum Event {
     },
     Step {
         index: usize,
+    },
+    /// A workflow reserves its steps, makes one, gives back what is left.
+    Reserves {
+        workflow: usize,
+    },
+    Goes {
+        workflow: usize,
+    },
+    GivesBack {
+        workflow: usize,
     },
     /// The disk has what it was given.
     Written {
@@ -126,7 +143,7 @@ pub fn run(seed: u64) -> Result<Run, String> {
         fleet.sidecars.iter_mut().enumerate().filter(|(_, sidecar)| !sidecar.dead).map(|(index, sidecar)| {
             let now = sidecar.now(fleet.agenda.now() + 10_000);
             let _ = sidecar.core.poll(now);
-            let charges = sidecar.core.walls(now).iter().map(|wall| wall.under_way).sum();
+            let charges = sidecar.core.walls(now).iter().map(|wall| wall.under_way + wall.reserved).sum();
             (index, sidecar.core.waiting().0, sidecar.core.places().0, charges)
         });
     let left: Vec<_> = left.collect();
@@ -166,6 +183,9 @@ impl Fleet {
                 self.agenda.enter(planned.from, Event::Outsider { trouble });
             }
         }
+        for (workflow, planned) in self.plan.workflows.iter().enumerate() {
+            self.agenda.enter(planned.from, Event::Reserves { workflow });
+        }
         for (index, step) in self.plan.steps.iter().enumerate() {
             self.agenda.enter(step.at, Event::Step { index });
         }
@@ -188,6 +208,9 @@ impl Fleet {
                 self.sidecars[sidecar].wakes = None;
                 self.pump(sidecar);
             }
+            Event::Reserves { workflow } => self.reserves(workflow),
+            Event::Goes { workflow } => self.makes(self.plan.workflows[workflow].agent, Some(workflow)),
+            Event::GivesBack { workflow } => self.gives_back(workflow),
             Event::Written { sidecar, life } => self.written(sidecar, life),
             Event::Dies { crash } => self.dies(crash),
             Event::Lives { sidecar } => {
@@ -211,7 +234,7 @@ impl Fleet {
     fn calls(&mut self, agent: usize) {
         let planned = self.plan.agents[agent].clone();
         for _ in 0..planned.burst {
-            self.makes(agent);
+            self.makes(agent, None);
         }
         let next = self.agenda.now() + self.rng.u64(1..=2 * planned.every);
         if next < self.plan.length {
@@ -219,7 +242,7 @@ impl Fleet {
         }
     }
 
-    fn makes(&mut self, agent: usize) {
+    fn makes(&mut self, agent: usize, workflow: Option<usize>) {
         let (at, id) = (self.agenda.now(), self.calls.len());
         let planned = &self.plan.agents[agent];
         let sidecar = &self.sidecars[planned.sidecar];
@@ -229,18 +252,26 @@ impl Fleet {
         let deadline = at + self.rng.u64(planned.patience.0..=planned.patience.1);
         let once = self.rng.u64(0..100) < planned.unsafe_percent;
         let leaves = self.rng.u64(0..100) < planned.leaves_percent;
-        let facts =
-            Facts { id, sidecar: planned.sidecar, agent, deadline, once, interactive: !planned.background };
+        let facts = Facts {
+            id,
+            sidecar: planned.sidecar,
+            agent,
+            workflow,
+            deadline,
+            once,
+            interactive: !planned.background,
+        };
         let due = sidecar.now(deadline).mono;
         let request = Request {
             agent: planned.name.as_str().into(),
-            operation: Arc::from("records.find"),
+            operation: Arc::from(OPERATION),
             resource: None,
             cost: 1,
-            priority: if planned.background { Priority::Background } else { Priority::Interactive },
+            priority: priority(planned.background),
             kind: if once { Kind::Write } else { Kind::Read },
             deadline: due,
             bytes: 1_000,
+            workflow: workflow.map(|workflow| workflow_name(workflow).into()),
         };
         let repeat = if once { Repeat::Twice } else { Repeat::Read };
         let retry = Retry::new(repeat, due);
@@ -271,7 +302,7 @@ impl Fleet {
             }
             Asked::Waits(ticket) => {
                 call.state = State::Waits(ticket);
-                self.judge.waits(call.facts);
+                self.judge.waits(call.facts, self.agenda.now());
             }
             Asked::Refused(refusal) => self.refused(id, &refusal),
         }
@@ -297,78 +328,6 @@ impl Fleet {
             self.agenda.enter(at + takes, Event::Unreachable { call: id, attempt });
         }
         call.state = State::Flies(Some(held));
-    }
-
-    fn arrives(&mut self, id: usize, attempt: u32) {
-        let at = self.agenda.now();
-        let (reply, took) = self.upstream.arrive(at);
-        // Unless it was refused, it may have been done, whatever is heard of it.
-        let executed = !matches!(reply, Reply::TooMany { .. });
-        self.judge.arrives(self.calls[id].facts, executed, at);
-        let latency = &self.plan.latency;
-        let late = self.rng.u64(0..100) < latency.tail_percent;
-        let most = if late { latency.tail } else { latency.most };
-        let back = self.rng.u64(latency.least..=most.max(latency.least));
-        if reply != Reply::Silence {
-            self.agenda.enter(at + took + back, Event::Answers { call: id, attempt, reply });
-        }
-    }
-
-    /// What is held for this sending, if it is still under way.
-    fn lands(&mut self, id: usize, attempt: u32) -> Option<Held> {
-        let call = &mut self.calls[id];
-        match &mut call.state {
-            State::Flies(held) if call.attempt == attempt => held.take(),
-            _ => None,
-        }
-    }
-
-    fn unreachable(&mut self, id: usize, attempt: u32) {
-        let Some(held) = self.lands(id, attempt) else { return };
-        let (facts, random) = (self.calls[id].facts, self.rng.u64(..));
-        let now = self.now(facts.sidecar);
-        self.sidecars[facts.sidecar].core.never_sent(held, Some(Outcome::Failure), random, now);
-        self.judge.came_to_nothing(facts);
-        self.judge.hears(facts.sidecar, false, self.agenda.now());
-        self.failed(id, Failure::NeverSent);
-    }
-
-    fn answers(&mut self, id: usize, attempt: u32, reply: Reply) {
-        let Some(held) = self.lands(id, attempt) else { return };
-        let (facts, random) = (self.calls[id].facts, self.rng.u64(..));
-        let sent_at = self.calls[id].sent_at;
-        let now = self.now(facts.sidecar);
-        let took = Duration::from_millis(self.agenda.now() - sent_at);
-        let departed = self.sidecars[facts.sidecar].now(sent_at).mono;
-        let core = &mut self.sidecars[facts.sidecar].core;
-        let outcome = match reply {
-            Reply::Done => Outcome::Success { took },
-            Reply::TooMany { .. } => Outcome::Neutral,
-            Reply::ServerError | Reply::Silence => Outcome::Failure,
-        };
-        if let Reply::TooMany { retry_after } = reply {
-            let wait = retry_after.map(Duration::from_millis);
-            let _ = core.throttled(About::Upstream, wait, departed, now);
-            self.judge.hears_throttle(facts.sidecar, retry_after, self.agenda.now());
-        }
-        let answer = core.answered(held, now);
-        core.judged(answer, Some(outcome), random, now);
-        self.judge.settles(facts, false, self.agenda.now());
-        match reply {
-            Reply::Done => {
-                self.judge.hears(facts.sidecar, true, self.agenda.now());
-                self.ends(id, true);
-            }
-            Reply::TooMany { retry_after } => {
-                let retry_after = retry_after.map(Duration::from_millis);
-                self.failed(id, Failure::Throttled { retry_after });
-            }
-            Reply::ServerError | Reply::Silence => {
-                self.judge.hears(facts.sidecar, false, self.agenda.now());
-                self.failed(id, Failure::Unclear);
-            }
-        }
-        self.pump(facts.sidecar);
     }
 
     fn failed(&mut self, id: usize, failure: Failure) {
@@ -403,7 +362,7 @@ impl Fleet {
             State::Ended => return,
             State::Waits(ticket) => {
                 core.cancel(ticket);
-                self.judge.waits_no_more(facts, false);
+                self.judge.waits_no_more(facts, false, self.agenda.now());
             }
             State::Flies(held) => {
                 if let Some(held) = held {
@@ -419,32 +378,6 @@ impl Fleet {
         self.pump(facts.sidecar);
     }
 
-    fn refused(&mut self, id: usize, refusal: &Refusal) {
-        let facts = self.calls[id].facts;
-        let at = self.agenda.now();
-        match refusal {
-            Refusal::Breaker(_) => self.judge.kept_out(facts, at),
-            Refusal::Wall { wall: Some(refused), .. } => self.judge_wall(facts, refused, at),
-            _ => {}
-        }
-        self.ends(id, false);
-    }
-
-    fn judge_wall(&mut self, facts: Facts, refused: &Refused, at: Ms) {
-        let (Reason::Window, Some(wall), Some(retry_at)) = (refused.reason, &refused.wall, refused.retry_at)
-        else {
-            return;
-        };
-        let share = |planned: &&crate::plan::Wall| {
-            planned.count / self.plan.sidecars == wall.quota.count
-                && Some(planned.span) == wall.quota.span_ms()
-        };
-        if let Some(planned) = self.plan.walls.iter().find(share) {
-            let retry_at = self.sidecars[facts.sidecar].at(retry_at.mono);
-            self.judge.refused(facts, (wall.quota.count, planned.span), retry_at, at);
-        }
-    }
-
     fn ends(&mut self, id: usize, delivered: bool) {
         let at = self.agenda.now();
         self.calls[id].state = State::Ended;
@@ -458,7 +391,7 @@ impl Fleet {
             return;
         }
         for (id, turn) in self.sidecars[sidecar].core.poll(now) {
-            self.judge.waits_no_more(self.calls[id].facts, turn.is_ok());
+            self.judge.waits_no_more(self.calls[id].facts, turn.is_ok(), self.agenda.now());
             match turn {
                 Ok(held) => self.departs(id, held),
                 Err(refusal) => self.refused(id, &refusal),
@@ -529,4 +462,12 @@ impl Fleet {
             self.agenda.enter(at + LOOK_EVERY, Event::Looks);
         }
     }
+}
+
+fn workflow_name(workflow: usize) -> String {
+    format!("workflow-{workflow}")
+}
+
+fn priority(background: bool) -> Priority {
+    if background { Priority::Background } else { Priority::Interactive }
 }

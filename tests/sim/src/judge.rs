@@ -23,6 +23,9 @@ const BETWEEN_PROBES: Ms = 500;
 /// Nobody is kept out for longer than this without another try: the longest pause, and a probe's patience.
 const KEPT_OUT: Ms = 130_000;
 
+/// Walls up to this long are waited for by calls that were reserved, too.
+const WAITED_FOR: Ms = 10_000;
+
 /// Of so many background calls that waited, one at least must have gone.
 const ENOUGH: u64 = 20;
 
@@ -40,6 +43,8 @@ pub struct Facts {
     pub id: usize,
     pub sidecar: usize,
     pub agent: usize,
+    /// Which it is a step of.
+    pub workflow: Option<usize>,
     pub deadline: Ms,
     /// Executing it twice is wrong.
     pub once: bool,
@@ -58,6 +63,8 @@ struct Departure {
 #[derive(Debug, Default)]
 struct Side {
     departures: VecDeque<Departure>,
+    /// Was told that it is too fast: somebody else may have what it had reserved.
+    throttled: bool,
     /// Heard a failure or a throttle at some time: what it lets through may be less than the walls.
     troubled: bool,
     closed_until: Ms,
@@ -77,6 +84,16 @@ struct Side {
     leads: BTreeMap<(usize, usize), i64>,
 }
 
+/// What a workflow was promised.
+#[derive(Debug)]
+struct Reserved {
+    sidecar: usize,
+    left: u64,
+    until: Ms,
+    /// The calls that have gone on it.
+    spent: Vec<usize>,
+}
+
 /// The judge of one run.
 #[derive(Debug)]
 pub struct Judge {
@@ -91,6 +108,8 @@ pub struct Judge {
     executed: BTreeMap<usize, u32>,
     /// By call: how often it has ended.
     ended: BTreeMap<usize, u32>,
+    /// By workflow.
+    reserved: BTreeMap<usize, Reserved>,
 }
 
 impl Judge {
@@ -104,6 +123,7 @@ impl Judge {
             sides: (0..plan.sidecars).map(|_| Side::default()).collect(),
             executed: BTreeMap::new(),
             ended: BTreeMap::new(),
+            reserved: BTreeMap::new(),
         }
     }
 
@@ -112,8 +132,45 @@ impl Judge {
         self.ended.insert(call.id, 0);
     }
 
+    /// A workflow is told that its steps are reserved.
+    pub fn reserves(&mut self, workflow: usize, sidecar: usize, steps: u64, until: Ms) {
+        self.reserved.insert(workflow, Reserved { sidecar, left: steps, until, spent: Vec::new() });
+    }
+
+    pub fn gives_back(&mut self, workflow: usize) {
+        self.reserved.remove(&workflow);
+    }
+
+    /// Whether a call was promised that it goes.
+    fn is_reserved(&self, call: Facts, now: Ms) -> bool {
+        let reserved = call.workflow.and_then(|workflow| self.reserved.get(&workflow));
+        reserved.is_some_and(|r| r.left > 0 && now < r.until)
+    }
+
+    /// What was promised in a sidecar of walls of that length, and has not gone.
+    fn promised(&self, sidecar: usize, span: Ms, now: Ms) -> u64 {
+        let of_it = |r: &&Reserved| r.sidecar == sidecar && now < r.until && span > WAITED_FOR;
+        self.reserved.values().filter(of_it).map(|r| r.left).sum()
+    }
+
+    /// A call is refused for a wall of that length; none if it is another thing.
+    pub fn refused_by_a_wall(&mut self, call: Facts, span: Option<Ms>, now: Ms) {
+        if self.is_reserved(call, now) && !self.sides[call.sidecar].throttled {
+            self.verdict.check("reserved", span.is_none_or(|span| span <= WAITED_FOR), || {
+                format!("call {} was refused at {now} ms although its workflow had reserved it", call.id)
+            });
+        }
+    }
+
     /// A request leaves its sidecar.
     pub fn departs(&mut self, call: Facts, again: bool, now: Ms) {
+        if self.is_reserved(call, now)
+            && let Some(reserved) = call.workflow.and_then(|workflow| self.reserved.get_mut(&workflow))
+        {
+            reserved.left -= 1;
+            reserved.spent.push(call.id);
+            self.verdict.check("reserved", true, String::new);
+        }
         let side = &mut self.sides[call.sidecar];
         side.departures.push_back(Departure { call: call.id, end: None });
         side.last_try = now;
@@ -137,7 +194,14 @@ impl Judge {
     }
 
     /// A request was never received by anybody.
-    pub fn came_to_nothing(&mut self, call: Facts) {
+    pub fn came_to_nothing(&mut self, call: Facts, now: Ms) {
+        if let Some(reserved) = call.workflow.and_then(|workflow| self.reserved.get_mut(&workflow))
+            && let Some(place) = reserved.spent.iter().position(|id| *id == call.id)
+            && now < reserved.until
+        {
+            reserved.spent.swap_remove(place);
+            reserved.left += 1;
+        }
         let side = &mut self.sides[call.sidecar];
         side.departures.retain(|d| d.call != call.id || d.end.is_some());
     }
@@ -201,7 +265,7 @@ impl Judge {
     /// A sidecar hears that it is too fast.
     pub fn hears_throttle(&mut self, sidecar: usize, retry_after: Option<Ms>, now: Ms) {
         let side = &mut self.sides[sidecar];
-        side.troubled = true;
+        (side.troubled, side.throttled) = (true, true);
         if let Some(wait) = retry_after {
             side.closed_until = side.closed_until.max(now + wait);
         }
@@ -236,6 +300,8 @@ impl Judge {
             .map(|d| d.end.unwrap_or(now).min(now) + span)
             .filter(|end| *end >= now)
             .collect();
+        // What is reserved may leave now.
+        free.extend((0..self.promised(call.sidecar, span, now)).map(|_| now + span));
         free.sort_unstable();
         // Room for one more is there when all but `limit - 1` are out of the window.
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -257,19 +323,27 @@ impl Judge {
     /// A call goes without having waited.
     pub fn goes_at_once(&mut self, call: Facts, now: Ms) {
         let waiting = &self.sides[call.sidecar].waiting;
-        self.verdict.check("starving", waiting.is_empty(), || {
+        let may_go = waiting.is_empty() || self.is_reserved(call, now);
+        self.verdict.check("starving", may_go, || {
             format!("call {} went at {now} ms before those who waited", call.id)
         });
     }
 
     /// A call begins to wait, or ceases to; `went` if its turn came.
-    pub fn waits(&mut self, call: Facts) {
+    pub fn waits(&mut self, call: Facts, now: Ms) {
+        let may_wait = self.concurrent.is_some() || self.walls.iter().any(|(_, span, _)| *span <= WAITED_FOR);
+        if self.is_reserved(call, now) && !self.sides[call.sidecar].throttled {
+            self.verdict.check("reserved", may_wait, || {
+                format!("call {} had to wait at {now} ms although its workflow had reserved it", call.id)
+            });
+        }
         if call.interactive {
             *self.sides[call.sidecar].waiting.entry(call.agent).or_default() += 1;
         }
     }
 
-    pub fn waits_no_more(&mut self, call: Facts, went: bool) {
+    pub fn waits_no_more(&mut self, call: Facts, went: bool, now: Ms) {
+        let is_reserved = self.is_reserved(call, now);
         if !call.interactive {
             let (waited, gone) = self.sides[call.sidecar].patient.entry(call.agent).or_default();
             (*waited, *gone) = (*waited + 1, *gone + u64::from(went));
@@ -279,6 +353,10 @@ impl Judge {
         if went {
             for other in side.waiting.keys().filter(|agent| **agent != call.agent) {
                 *side.leads.entry((*other, call.agent)).or_default() -= 1;
+                // What is reserved goes before its turn, where others must wait.
+                if is_reserved {
+                    continue;
+                }
                 let lead = side.leads.entry((call.agent, *other)).or_default();
                 *lead += 1;
                 self.verdict.check("starving", *lead <= LEAD, || {
@@ -297,6 +375,7 @@ impl Judge {
 
     /// A sidecar dies. What it counted on disk may be more than it spent.
     pub fn dies(&mut self, sidecar: usize, now: Ms) {
+        self.reserved.retain(|_, reserved| reserved.sidecar != sidecar);
         let side = &mut self.sides[sidecar];
         side.troubled = true;
         (side.closed_until, side.failures, side.alone) = (0, 0, None);
@@ -318,7 +397,7 @@ impl Judge {
         let counts = |d: &Departure, span: Ms| d.end.is_none_or(|end| end + span + span / BUCKETS + 1 >= now);
         let full = self.walls.iter().any(|(count, span, _)| {
             let used = side.departures.iter().filter(|d| counts(d, *span)).count() as u64;
-            used >= count / self.sidecars
+            used + self.promised(sidecar, *span, now) >= count / self.sidecars
         });
         let under_way = side.departures.iter().filter(|d| d.end.is_none_or(|end| end >= now)).count() as u64;
         let full = full || self.concurrent.is_some_and(|most| under_way >= most);

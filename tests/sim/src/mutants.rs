@@ -141,7 +141,11 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "newcomers-overtake",
         "whoever comes may go before those who wait",
-        &[("egress/account/core.rs", "if self.queue.usage().0 > 0 {", "if false {")],
+        &[(
+            "egress/account/core.rs",
+            "if self.queue.usage().0 > 0 && !self.limits.has_booked(&limit_asked(request), now) {",
+            "if false {",
+        )],
     ),
     mutant(
         "loudest-first",
@@ -157,14 +161,38 @@ pub const MUTANTS: &[Mutant] = &[
         "nobody is woken when a window has room again",
         &[(
             "egress/account/core.rs",
-            "[straggler, self.queue.next_deadline(), opens]",
-            "[straggler, self.queue.next_deadline(), opens.and(None)]",
+            "[straggler, booking, self.queue.next_deadline(), opens]",
+            "[straggler, booking, self.queue.next_deadline(), opens.and(None)]",
         )],
     ),
     mutant(
         "background-starves",
         "background work never takes from what is kept for people",
         &[("egress/account/core.rs", "if now.mono >= asking.pressing_at {", "if false {")],
+    ),
+    mutant(
+        "reservation-not-charged",
+        "what is reserved is free for everybody else",
+        &[("policy/limit/meter.rs", "self.window.hold(cost);", "")],
+    ),
+    mutant(
+        "reservation-spent-twice",
+        "a workflow makes more calls than it reserved, without charge",
+        &[("policy/limit/booking.rs", "part.left -= 1;", "")],
+    ),
+    mutant(
+        "reservation-not-returned",
+        "what is left of a reservation never goes back",
+        &[("policy/limit/booking.rs", "parts().for_each(|part| self.give_part_back(part));", "")],
+    ),
+    mutant(
+        "reservation-ignored",
+        "a call that was reserved asks like any other",
+        &[(
+            "policy/limit/mod.rs",
+            "if let Some(place) = self.booked(asked, now) {",
+            "if let Some(place) = self.booked(asked, now).filter(|_| false) {",
+        )],
     ),
     mutant(
         "restart-forgets",

@@ -18,6 +18,7 @@ pub struct Plan {
     /// Calls under way at once, for the whole fleet.
     pub concurrent: Option<u64>,
     pub agents: Vec<Agent>,
+    pub workflows: Vec<Workflow>,
     pub latency: Latency,
     pub troubles: Vec<Trouble>,
     pub steps: Vec<Step>,
@@ -52,6 +53,20 @@ pub struct Agent {
     pub unsafe_percent: u64,
     /// Of a hundred calls, those whose agent goes away before the answer.
     pub leaves_percent: u64,
+}
+
+/// An agent's task of several steps, reserved before the first.
+#[derive(Clone, Debug)]
+pub struct Workflow {
+    pub agent: usize,
+    pub from: Ms,
+    pub steps: u64,
+    /// How long its steps are reserved.
+    pub life: Ms,
+    /// Of a hundred steps, those that it makes.
+    pub makes_percent: u64,
+    /// When it gives back what is left, if it does.
+    pub gives_back: Option<Ms>,
 }
 
 /// How long a message takes, each way.
@@ -126,8 +141,10 @@ impl Plan {
         } else {
             Vec::new()
         };
+        let workflows = if rng.bool() { Vec::new() } else { workflows(rng, length, agents.len()) };
         Self {
             length,
+            workflows,
             sidecars,
             walls,
             concurrent,
@@ -183,6 +200,21 @@ fn agents(rng: &mut Rng, sidecars: u64, walls: &[Wall]) -> Vec<Agent> {
         }
     }
     agents
+}
+
+fn workflows(rng: &mut Rng, length: Ms, agents: usize) -> Vec<Workflow> {
+    let workflow = |rng: &mut Rng| {
+        let life = rng.u64(5 * SECOND..=3 * MINUTE);
+        Workflow {
+            agent: rng.usize(..agents),
+            from: rng.u64(0..length),
+            steps: rng.u64(1..=12),
+            life,
+            makes_percent: rng.u64(30..=100),
+            gives_back: rng.bool().then(|| rng.u64(0..life)),
+        }
+    };
+    (0..rng.u8(1..=20)).map(|_| workflow(rng)).collect()
 }
 
 fn trouble(rng: &mut Rng, length: Ms) -> Trouble {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::policy::Priority;
 use crate::policy::breaker::{self, Breakers, Kind, Maintenance, Outcome, Pass};
 use crate::policy::bulkhead::{self, Bulkhead, Full, Place};
-use crate::policy::limit::{self, About, Charge, Limits, Lowered, Observation, WallSet, WallUsage};
+use crate::policy::limit::{self, About, Charge, Limits, Lowered, Observation, Owner, WallSet, WallUsage};
 use crate::policy::queue::{self, Asking, Queue, Ticket, Wall};
 use crate::policy::retry::{self, Decision, Failure, Retry, RetryBudget};
 use crate::policy::time::{Moment, Now};
@@ -20,8 +20,8 @@ use crate::policy::time::{Moment, Now};
 /// the answer, and is sent again by the network when it is lost once.
 pub const STRAGGLER: Duration = Duration::from_secs(1);
 
-/// Stands between operation and resource in a queue's key: neither has it in it.
-const DIVIDER: char = '\0';
+/// Stands between the parts of a queue's key.
+const DIVIDER: &str = "\0";
 
 /// How the policies of one account are set.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,8 @@ pub struct Request {
     pub deadline: Moment,
     /// What it holds while it waits.
     pub bytes: u64,
+    /// Whose bookings it may go on.
+    pub workflow: Option<Arc<str>>,
 }
 
 /// Leave to send one exchange: a charge of the walls, a pass of the breaker, a place in the bulkhead. Ends in [`Core::answered`],
@@ -139,6 +141,8 @@ struct Waiter<W> {
     wake: W,
     kind: Kind,
     operation: Arc<str>,
+    resource: Option<Arc<str>>,
+    workflow: Option<Arc<str>>,
 }
 
 impl<W> Core<W> {
@@ -173,8 +177,8 @@ impl<W> Core<W> {
         if let Some(refused) = self.breakers.refusal(&request.operation, request.kind, now) {
             return Asked::Refused(Refusal::Breaker(refused));
         }
-        // Whoever waits was here before.
-        if self.queue.usage().0 > 0 {
+        // Whoever waits was here before, but not before what was reserved.
+        if self.queue.usage().0 > 0 && !self.limits.has_booked(&limit_asked(request), now) {
             return self.wait(request, None, wake, now);
         }
         match self.limits.try_acquire(&limit_asked(request), now) {
@@ -220,10 +224,11 @@ impl<W> Core<W> {
     }
 
     fn wait(&mut self, request: &Request, wall: Option<limit::Refused>, wake: W, now: Now) -> Asked {
-        let asking = asking(request, now);
+        let asking = asking(request, self.limits.has_booked(&limit_asked(request), now), now);
         let ahead = self.queue.ahead(&asking);
         let turn = self.limits.forecast(&limit_asked(request), ahead.in_key, ahead.overall, now);
-        let waiter = Waiter { wake, kind: request.kind, operation: Arc::clone(&request.operation) };
+        let Request { kind, operation, resource, workflow, .. } = request.clone();
+        let waiter = Waiter { wake, kind, operation, resource, workflow };
         match self.queue.enter(asking, waiter, turn, now) {
             Ok(entered) => {
                 self.pushed_out.extend(entered.pushed_out);
@@ -277,6 +282,7 @@ impl<W> Core<W> {
     /// whatever may have made room: an answer, a refund, a waiter that left.
     pub fn poll(&mut self, now: Now) -> Vec<Woken<W>> {
         self.settle_stragglers(now);
+        self.limits.end_bookings(now);
         let mut woken: Vec<Woken<W>> = Vec::new();
         let refused = |refusal: fn() -> Refusal| move |waiter: Waiter<W>| (waiter.wake, Err(refusal()));
         let pushed_out = || Refusal::Wall { wall: None, waiting: queue::Refused::PushedOut };
@@ -292,7 +298,9 @@ impl<W> Core<W> {
 
     fn next(&mut self, now: Now) -> Option<(Waiter<W>, Charge)> {
         let (limits, opens, mut charged) = (&mut self.limits, &mut self.opens, None);
-        let waiter = self.queue.next(now, |asking| match limits.try_acquire(&of_waiter(asking, now), now) {
+        let ask = |asking: &Asking, waiter: &Waiter<W>| match limits
+            .try_acquire(&of_waiter(asking, waiter, now), now)
+        {
             Ok(charge) => {
                 charged = Some(charge);
                 Wall::Open
@@ -303,7 +311,8 @@ impl<W> Core<W> {
                 *opens = earlier(*opens, presses.filter(|_| asking.priority == Priority::Background));
                 Wall::KeyClosed
             }
-        });
+        };
+        let waiter = self.queue.next(now, ask);
         match (waiter, charged) {
             (Some(waiter), Some(charge)) => Some((waiter, charge)),
             (None, Some(charge)) => {
@@ -318,7 +327,8 @@ impl<W> Core<W> {
     pub fn next_wake(&self) -> Option<Moment> {
         let straggler = self.stragglers.front().map(|(arrived, _)| *arrived);
         let opens = self.opens.filter(|_| self.queue.usage().0 > 0);
-        [straggler, self.queue.next_deadline(), opens].into_iter().flatten().min()
+        let booking = self.limits.next_booking_end();
+        [straggler, booking, self.queue.next_deadline(), opens].into_iter().flatten().min()
     }
 
     /// A waiter leaves: its agent went away.
@@ -439,15 +449,25 @@ impl<W> Core<W> {
 }
 
 fn limit_asked(request: &Request) -> limit::Asked<'_> {
-    let Request { operation, resource, cost, priority, .. } = request;
-    limit::Asked { operation, resource: resource.as_deref(), cost: *cost, priority: *priority }
+    let Request { agent, operation, resource, cost, priority, workflow, .. } = request;
+    let owner = owner(agent, workflow.as_deref());
+    limit::Asked { operation, resource: resource.as_deref(), cost: *cost, priority: *priority, owner }
 }
 
-fn asking(request: &Request, now: Now) -> Asking {
-    let Request { agent, operation, resource, cost, priority, deadline, bytes, .. } = request;
-    let key = match resource {
-        None => Arc::clone(operation),
-        Some(resource) => format!("{operation}{DIVIDER}{resource}").into(),
+fn owner<'a>(agent: &'a str, workflow: Option<&'a str>) -> Option<Owner<'a>> {
+    workflow.map(|workflow| Owner { agent, workflow })
+}
+
+fn asking(request: &Request, is_booked: bool, now: Now) -> Asking {
+    let Request { agent, operation, resource, cost, priority, deadline, bytes, workflow, .. } = request;
+    let key = match (resource, workflow) {
+        // The walls that others wait for are not in its way.
+        (_, Some(workflow)) if is_booked => {
+            let resource = resource.as_deref().unwrap_or_default();
+            [&**operation, resource, agent, workflow].join(DIVIDER).into()
+        }
+        (Some(resource), _) => [&**operation, resource].join(DIVIDER).into(),
+        (None, _) => Arc::clone(operation),
     };
     let (cost, priority, deadline, bytes) = (*cost, *priority, *deadline, *bytes);
     let pressing_at = now.mono + now.mono.until(deadline) / 2;
@@ -456,13 +476,10 @@ fn asking(request: &Request, now: Now) -> Asking {
 
 /// What a waiter asks of the walls. Background work that has waited for half of its time takes from what is kept for people: it is slow, and
 /// gets its turn even where people use up all that it may have.
-fn of_waiter(asking: &Asking, now: Now) -> limit::Asked<'_> {
-    let (operation, resource) = match asking.key.split_once(DIVIDER) {
-        Some((operation, resource)) => (operation, Some(resource)),
-        None => (&*asking.key, None),
-    };
+fn of_waiter<'a, W>(asking: &'a Asking, waiter: &'a Waiter<W>, now: Now) -> limit::Asked<'a> {
     let priority = if now.mono >= asking.pressing_at { Priority::Interactive } else { asking.priority };
-    limit::Asked { operation, resource, cost: asking.cost, priority }
+    let (resource, owner) = (waiter.resource.as_deref(), owner(&asking.agent, waiter.workflow.as_deref()));
+    limit::Asked { operation: &waiter.operation, resource, cost: asking.cost, priority, owner }
 }
 
 fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {

@@ -3,6 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`core`] | the policies put together, pure |
+//! | [`booking`] | what workflows have reserved |
 //! | `leave` | what a request holds while it is under way, given back however it ends |
 //! | `driver` | the one timer that wakes those who wait |
 //! | [`registry`] | which connectors share which account, and what they say of it |
@@ -11,6 +12,7 @@
 //! | `ledger` | who spent how much |
 //! | [`status`] | what people and metrics see |
 
+pub mod booking;
 pub mod core;
 mod driver;
 mod leave;
@@ -18,6 +20,8 @@ mod ledger;
 pub mod refusal;
 pub mod registry;
 mod settings;
+#[cfg(test)]
+mod stand_in_tests;
 pub mod status;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use super::Account;
 use super::core::{Refusal, Request};
 use crate::fault::{BindingLimit, Fault, FaultKind};
 use crate::policy::breaker;
+use crate::policy::limit::booking::MOST_BOOKED_PERCENT;
 use crate::policy::limit::{self, Reason};
 use crate::policy::queue;
 use crate::telemetry::metric;
@@ -54,6 +55,13 @@ impl Account {
         fault.with_operation(Arc::clone(&request.operation))
     }
 
+    /// The fault of a reservation that cannot be had, which is counted.
+    pub fn not_booked(&self, system: &str, refused: &limit::Refused) -> Fault {
+        self.count(super::status::wall_label(refused.wall.as_deref()), "reservation");
+        let (fault, wait) = (unreserved(system, refused), refused.retry_at.map(|at| at.mono));
+        retry_after(fault, wait.map(|at| self.now().mono.until(at)))
+    }
+
     fn count_refusal(&self, refusal: &Refusal) {
         let reason = match refusal {
             Refusal::Breaker(refused) => refused.label(),
@@ -66,6 +74,10 @@ impl Account {
             Refusal::Wall { wall: Some(refused), .. } => super::status::wall_label(refused.wall.as_deref()),
             _ => String::new(),
         };
+        self.count(wall, reason);
+    }
+
+    fn count(&self, wall: String, reason: &'static str) {
         metrics::counter!(
             metric::REFUSALS,
             "account" => self.name.account.to_string(),
@@ -86,14 +98,9 @@ fn down(system: &str, refused: breaker::Refused) -> Fault {
 }
 
 fn at_a_wall(system: &str, refused: &limit::Refused) -> Fault {
-    let span = refused.wall.as_ref().and_then(|wall| wall.quota.span_ms());
-    let kind = match span {
-        Some(span) if span >= QUOTA_FROM_MS => FaultKind::QuotaExhausted,
-        _ => FaultKind::RateLimited,
-    };
     let message = match (&refused.wall, refused.reason) {
         (_, Reason::Throttled) => format!("`{system}` takes no more calls of this kind for now."),
-        (Some(wall), Reason::Reserved) => {
+        (Some(wall), Reason::Reserved | Reason::Booked) => {
             format!("What is left of the limit {} of `{system}` is kept for interactive calls.", wall.name)
         }
         (Some(wall), Reason::TooLarge) => {
@@ -102,6 +109,41 @@ fn at_a_wall(system: &str, refused: &limit::Refused) -> Fault {
         (Some(wall), _) => format!("The limit {} of `{system}` is reached.", wall.name),
         (None, _) => format!("`{system}` takes no more calls for now."),
     };
+    wall_fault(refused, kind(refused), message)
+}
+
+fn kind(refused: &limit::Refused) -> FaultKind {
+    let span = refused.wall.as_ref().and_then(|wall| wall.quota.span_ms());
+    match span {
+        Some(span) if span >= QUOTA_FROM_MS => FaultKind::QuotaExhausted,
+        _ => FaultKind::RateLimited,
+    }
+}
+
+fn unreserved(system: &str, refused: &limit::Refused) -> Fault {
+    let (wall, limit) = (refused.wall.as_ref().map_or("", |wall| &wall.name), refused.limit);
+    let (kind, what) = match refused.reason {
+        Reason::TooLarge => {
+            let most = (limit * MOST_BOOKED_PERCENT / 100).max(1);
+            let what = format!("at most {most} calls can be reserved of the limit {wall} of `{system}`");
+            (FaultKind::InvalidArguments, what)
+        }
+        Reason::Overloaded => {
+            (FaultKind::Overloaded, format!("there are as many reservations at `{system}` as there may be"))
+        }
+        Reason::Reserving => {
+            (FaultKind::Unavailable, format!("the store that keeps the limits of `{system}` does not answer"))
+        }
+        Reason::Booked => (
+            kind(refused),
+            format!("as much of the limit {wall} of `{system}` as may be is reserved already"),
+        ),
+        _ => (kind(refused), format!("too little is left of the limit {wall} of `{system}`")),
+    };
+    wall_fault(refused, kind, format!("Nothing was reserved: {what}."))
+}
+
+fn wall_fault(refused: &limit::Refused, kind: FaultKind, message: String) -> Fault {
     let mut fault = Fault::new(kind, message);
     fault.limit = refused.wall.as_ref().map(|wall| limit(&wall.name, refused.used, refused.limit));
     fault

@@ -11,6 +11,7 @@ use super::ledger::Spent;
 use super::{Account, State};
 use crate::policy::Mode;
 use crate::policy::breaker::View;
+use crate::policy::limit::booking::{Booking, Part};
 use crate::policy::limit::{Source, Wall, WallUsage};
 use crate::policy::time::Now;
 use crate::telemetry::metric;
@@ -39,6 +40,7 @@ impl Account {
     pub fn status(&self) -> Value {
         let (now, mut state) = (self.now(), self.lock());
         let walls = state.core.walls(now);
+        let reservations = reservations(state.core.limits().bookings(), now);
         let state = &*state;
         let (waiting, bytes) = state.core.waiting();
         let (under_way, places) = state.core.places();
@@ -49,6 +51,7 @@ impl Account {
             "upstream": *self.name.upstream,
             "connectors": state.parties.keys().map(|name| &**name).collect::<Vec<_>>(),
             "walls": walls.iter().map(|usage| wall(usage, state)).collect::<Vec<_>>(),
+            "reservations": reservations,
             "breakers": breakers(state, now),
             "maintenance_until": maintenance.map(|wait| time(now.wall + wait.as_millis() as i64)),
             "waiting": { "calls": waiting, "bytes": bytes },
@@ -104,6 +107,7 @@ fn wall(usage: &WallUsage, state: &State) -> Value {
         "used": usage.used,
         "limit": usage.limit,
         "under_way": usage.under_way,
+        "reserved": usage.reserved,
         "exhausted_at": at(usage.exhausted_at),
         "free_at": at(usage.free_at),
         "closed_until": at(usage.closed_until),
@@ -124,6 +128,20 @@ fn spent<'a>(by: impl Iterator<Item = (&'a Arc<str>, &'a Spent)>, wall: &Wall) -
     };
     let spent = by.map(|(name, spent)| (name.to_string(), cost(spent)));
     spent.filter(|(_, cost)| *cost > 0).map(|(name, cost)| (name, cost.into())).collect()
+}
+
+/// What workflows have reserved and not used.
+fn reservations(bookings: &[Booking], now: Now) -> Vec<Value> {
+    let part = |part: &Part| json!({ "operation": *part.operation, "calls": part.left });
+    let shown = bookings.iter().map(|booking| {
+        json!({
+            "agent": *booking.agent,
+            "workflow": *booking.workflow,
+            "until": time(now.wall_at(booking.until)),
+            "left": booking.parts.iter().map(part).collect::<Vec<_>>(),
+        })
+    });
+    shown.collect()
 }
 
 fn breakers(state: &State, now: Now) -> Vec<Value> {

@@ -16,12 +16,17 @@ const SECOND: Duration = Duration::from_millis(1001);
 
 const WELL: Outcome = Outcome::Success { took: Duration::ZERO };
 
-fn accounts() -> Accounts {
+pub(super) fn accounts() -> Accounts {
     Accounts::new(Clock::start(), 1, crate::state::Store::Memory)
 }
 
 /// One connector's upstream `api`, with these walls and policies.
-fn join(accounts: &Accounts, connector: &str, walls: &[&str], upstream: serde_json::Value) -> Arc<Account> {
+pub(super) fn join(
+    accounts: &Accounts,
+    connector: &str,
+    walls: &[&str],
+    upstream: serde_json::Value,
+) -> Arc<Account> {
     let mut api = json!({ "url": "https://api.example" });
     api.as_object_mut().unwrap().extend(upstream.as_object().unwrap().clone());
     let config = json!({ "component": "c.wasm", "upstreams": { "api": api }, "limits": { "api": walls } });
@@ -29,11 +34,11 @@ fn join(accounts: &Accounts, connector: &str, walls: &[&str], upstream: serde_js
     accounts.join(&connector.into(), "api", &config, Vec::new()).unwrap().keep()
 }
 
-fn account(walls: &[&str]) -> Arc<Account> {
+pub(super) fn account(walls: &[&str]) -> Arc<Account> {
     join(&accounts(), "crm", walls, json!({}))
 }
 
-fn request(account: &Account, within: Duration) -> Request {
+pub(super) fn request(account: &Account, within: Duration) -> Request {
     Request {
         agent: "agent".into(),
         operation: "find".into(),
@@ -43,6 +48,7 @@ fn request(account: &Account, within: Duration) -> Request {
         kind: Kind::Read,
         deadline: account.clock.now().mono + within,
         bytes: 0,
+        workflow: None,
     }
 }
 
@@ -52,7 +58,7 @@ async fn enter(account: &Arc<Account>) -> Leave {
     account.enter(&request(account, MINUTE), false).await.unwrap()
 }
 
-fn send(mut leave: Leave) -> Leave {
+pub(super) fn send(mut leave: Leave) -> Leave {
     leave.sent(&"agent".into(), None);
     leave
 }
@@ -70,7 +76,7 @@ async fn took(what: impl Future) -> Duration {
 }
 
 /// Lets everything that is ready run.
-async fn settle() {
+pub(super) async fn settle() {
     for _ in 0..16 {
         tokio::task::yield_now().await;
     }
@@ -337,4 +343,72 @@ async fn the_status_says_who_spent_what() {
     assert_eq!((&wall["used"], &wall["limit"]), (&json!(2), &json!(10)), "{wall}");
     assert_eq!(wall["spent_since_start"]["agents"], json!({ "agent": 1, "bookkeeper": 1 }));
     assert_eq!(wall["spent_since_start"]["workflows"], json!({ "close-the-quarter": 1 }));
+}
+
+/// Calls of an agent that uses an account at once.
+const AT_ONCE: usize = 200;
+
+/// When each call of a burst has its answer, on the paused clock.
+async fn burst(account: &Arc<Account>) -> Vec<Duration> {
+    let start = Instant::now();
+    let calls = (0..AT_ONCE).map(|_| {
+        let account = Arc::clone(account);
+        tokio::spawn(async move {
+            exchange(&account).await;
+            start.elapsed()
+        })
+    });
+    let mut answered: Vec<_> =
+        futures_util::future::join_all(calls).await.into_iter().map(Result::unwrap).collect();
+    answered.sort_unstable();
+    answered
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_is_as_fast_as_ever_while_another_hangs() {
+    let accounts = accounts();
+    let well = join(&accounts, "well", &["50/s"], json!({}));
+    let sick = join(&accounts, "sick", &["8 concurrent"], json!({}));
+    let alone = burst(&well).await;
+    tokio::time::sleep(MINUTE).await;
+
+    let hang = |leave: Leave| async move {
+        let _never_answered = send(leave);
+        std::future::pending::<()>().await;
+    };
+    let calls: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let sick = Arc::clone(&sick);
+            tokio::spawn(async move { hang(enter(&sick).await).await })
+        })
+        .collect();
+    settle().await;
+    assert_eq!((sick.lock().core.places().0, sick.lock().core.waiting().0), (8, AT_ONCE - 8));
+    assert_eq!(burst(&well).await, alone);
+    assert_eq!((sick.lock().core.places().0, sick.lock().core.waiting().0), (8, AT_ONCE - 8));
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_workflow_has_reserved_is_given_back_when_its_time_is_over_though_nobody_calls() {
+    use crate::call::Deadline;
+    use crate::policy::limit::{Owner, Wanted};
+    let account = account(&["4/min"]);
+    let owner = Owner { agent: "agent", workflow: "w" };
+    let reserving = booking::Reserving {
+        owner,
+        priority: Priority::Interactive,
+        life: MINUTE,
+        deadline: Deadline::after(MINUTE),
+    };
+    let wanted = [Wanted { operation: "find".into(), cost: 1, calls: 2 }];
+    account.book(&reserving, &wanted).await.unwrap().keep();
+    exchange(&account).await;
+    exchange(&account).await;
+    let step = Request { workflow: Some("w".into()), ..request(&account, MINUTE) };
+    assert_eq!(took(account.enter(&request(&account, MINUTE * 2), false)).await, MINUTE);
+    assert_eq!(account.lock().core.limits().bookings().len(), 0);
+    // Dropped before it is kept: nobody is told of it, and it holds nothing.
+    drop(account.book(&reserving, &wanted).await.unwrap());
+    assert!(!account.has_booked(owner, &step.operation, step.cost));
 }

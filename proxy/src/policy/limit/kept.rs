@@ -115,6 +115,7 @@ impl Limits {
 
     /// Everything that counts, for a process that ends in order, or begins: nothing is granted any more.
     pub fn last_words(&mut self, now: Now) -> Vec<Written> {
+        self.end_all_bookings();
         let mut found = Vec::new();
         for scope in self.scopes.iter_mut() {
             scope.advance(now);
@@ -160,6 +161,7 @@ impl Limits {
     /// What the shared store should hear now. Until [`exchanged`](Self::exchanged) tells its answer, no other exchange may begin: an
     /// exchange that got none is repeated as it is.
     pub fn exchange(&mut self, now: Now) -> Vec<Ask> {
+        self.end_bookings(now);
         let elapsed = now.mono.0.saturating_sub(self.exchanged_at.0);
         let valid = self.valid(now);
         self.exchanged_at = now.mono;
@@ -179,6 +181,7 @@ impl Limits {
     /// The process ends: the exchanges from now on give everything back, until there is [nothing left](Self::has_due) to say.
     pub fn give_back(&mut self) {
         self.is_ending = true;
+        self.end_all_bookings();
         self.grants_expired();
         self.scopes.set_all_due();
     }

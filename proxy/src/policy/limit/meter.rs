@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::booking::{MOST_BOOKED_PERCENT, WAITED_FOR_MS};
 use super::grant::{Grant, Keeping, UNWRITTEN_MS, Valid};
 use super::learn::{Learned, Outside};
 use super::pace::Pace;
@@ -28,6 +29,8 @@ pub struct Meter {
     pub grant: Option<Grant>,
     /// What the upstream showed as used, for the store to hear.
     pub seen: Option<u64>,
+    /// Cost that is reserved and not under way; the window holds it.
+    booked: u64,
     /// A restart knows nothing of what came before: closed until then.
     opens_at: Moment,
     outside: Outside,
@@ -62,6 +65,7 @@ impl Meter {
             learned: Learned::default(),
             rate: Rate::default(),
             would_have_refused: 0,
+            booked: 0,
             outside: Outside::default(),
             wall,
         }
@@ -113,6 +117,10 @@ impl Meter {
 
     /// What stops this now, if anything does.
     pub fn stop(&mut self, asking: &Asking, now: Now) -> Option<Stop> {
+        self.stop_at_window(asking, now).or_else(|| self.stop_at_pace(now))
+    }
+
+    fn stop_at_window(&mut self, asking: &Asking, now: Now) -> Option<Stop> {
         let weight = self.window.weight(asking.cost);
         let ceiling = self.ceiling(weight, asking.priority, asking.reserved_percent);
         if weight > ceiling {
@@ -125,11 +133,95 @@ impl Meter {
         if now.mono < self.opens_at {
             return Some(Stop { reason: Reason::Window, until: Some(self.opens_at) });
         }
-        if let Some(stop) = self.ungranted(weight, ceiling, asking.valid, now) {
-            return Some(stop);
-        }
+        self.ungranted(weight, ceiling, asking.valid, now)
+    }
+
+    fn stop_at_pace(&self, now: Now) -> Option<Stop> {
         let free = self.pace.as_ref().map(Pace::free_at).filter(|&free| free > now.mono)?;
         Some(Stop { reason: Reason::Paced, until: Some(free) })
+    }
+
+    /// Whether calls can be reserved here.
+    pub fn is_bookable(&self) -> bool {
+        self.span_ms() > WAITED_FOR_MS
+    }
+
+    /// Whether charges of that generation of walls are in it.
+    pub fn has_counted(&self, generation: u32) -> bool {
+        generation >= self.since
+    }
+
+    /// Cost that is reserved and not under way.
+    pub fn booked(&self) -> u64 {
+        self.booked
+    }
+
+    fn most_booked(&self) -> u64 {
+        (self.limit().saturating_mul(MOST_BOOKED_PERCENT) / 100).max(1)
+    }
+
+    /// By how much reserving so much more would be too much.
+    pub fn overbooked(&self, cost: u64) -> u64 {
+        self.booked.saturating_add(cost).saturating_sub(self.most_booked())
+    }
+
+    /// What keeps so much from being reserved, if anything does.
+    pub fn stop_booking(&mut self, asking: &Asking, now: Now) -> Option<Stop> {
+        if !self.is_bookable() {
+            return None;
+        }
+        if asking.cost > self.most_booked() {
+            return Some(Stop { reason: Reason::TooLarge, until: None });
+        }
+        let stop = self.stop_at_window(asking, now);
+        let is_overbooked = self.overbooked(asking.cost) > 0;
+        stop.or_else(|| is_overbooked.then_some(Stop { reason: Reason::Booked, until: None }))
+    }
+
+    /// What stops a call that was reserved: only what was not known then, which is others' use, a lower limit, or a store that does not answer.
+    pub fn stop_booked(&self, asking: &Asking, now: Now) -> Option<Stop> {
+        let ours = self.window.used().saturating_add(self.outside.amount(now.mono));
+        let room = self.limit().saturating_add(self.booked).saturating_sub(asking.cost);
+        if ours > room {
+            return Some(Stop { reason: Reason::Window, until: self.room_at(room, now) });
+        }
+        if self.grant.is_some() && !asking.valid.leased {
+            return Some(Stop { reason: Reason::Reserving, until: None });
+        }
+        self.stop_at_pace(now)
+    }
+
+    pub fn book(&mut self, cost: u64, valid: Valid) {
+        if let Some(grant) = &mut self.grant {
+            grant.take(cost, valid);
+        }
+        self.window.hold(cost);
+        self.booked = self.booked.saturating_add(cost);
+    }
+
+    pub fn unbook(&mut self, cost: u64) {
+        if let Some(grant) = &mut self.grant {
+            grant.put_back(cost);
+        }
+        self.window.release(cost);
+        self.booked = self.booked.saturating_sub(cost);
+    }
+
+    /// A reserved call is sent: the window holds it already.
+    pub fn spend_booked(&mut self, cost: u64, now: Now) {
+        self.booked = self.booked.saturating_sub(cost);
+        self.rate.add(cost, self.span_ms(), now.mono);
+        if let Some(pace) = &mut self.pace {
+            pace.take(cost, now.mono);
+        }
+    }
+
+    /// It was not sent after all.
+    pub fn rebook(&mut self, cost: u64) {
+        self.booked = self.booked.saturating_add(cost);
+        if let Some(pace) = &mut self.pace {
+            pace.put_back(cost);
+        }
     }
 
     fn full(&self, weight: u64, ceiling: u64, ours: u64, now: Now) -> Stop {
@@ -266,7 +358,9 @@ impl Meter {
         let limit = seen.limit.unwrap_or(self.wall.quota.count);
         let used = seen.used.or_else(|| Some(limit.saturating_sub(seen.remaining?)));
         if let Some(used) = used {
-            let others = used.saturating_sub(self.window.used());
+            // What is reserved has not arrived anywhere.
+            let ours = self.window.used().saturating_sub(self.booked);
+            let others = used.saturating_sub(ours);
             self.outside.see(others, resets, seen.asked_at, now.mono);
             self.seen = self.grant.is_some().then_some(used);
         }

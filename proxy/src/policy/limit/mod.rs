@@ -8,12 +8,16 @@
 //! | `learn` | what the upstream says: throttles, lower limits, other people's use |
 //! | `meter`, `scopes` | walls before the upstream, an operation, a resource |
 //! | `grant`, `kept` | what a store grants and keeps |
+//! | [`booking`] | calls that a workflow has reserved |
 //! | `words`, `usage` | what is asked and answered; all of it, for people |
 //!
 //! A charge holds from the moment that it is taken until it is [`answered`](Limits::answered) (or abandoned) and a window
 //! longer: upstreams count arrivals, and an arrival may be as late as the answer. Waiting and waking are the caller's, who keeps one
 //! [`Limits`] per account behind one lock.
 
+pub mod booking;
+#[cfg(test)]
+mod booking_tests;
 mod calendar;
 mod grant;
 mod kept;
@@ -37,6 +41,8 @@ mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
+use booking::Bookings;
+pub use booking::{BookingId, Owner, Wanted};
 use grant::Valid;
 pub use grant::{Keeping, Leases, Moved, UNWRITTEN_MS};
 pub use kept::{Answer, Ask, Reservation, Span, WallKey, Written};
@@ -58,6 +64,7 @@ pub struct Limits {
     reserved_percent: u8,
     throttles: Mode,
     keeping: Keeping,
+    bookings: Bookings,
     /// When the shared store last answered something that was asked then; when it was last asked; whether it is away.
     heard_at: Option<Moment>,
     exchanged_at: Moment,
@@ -79,6 +86,7 @@ impl Limits {
             reserved_percent: walls.reserved_percent.min(100),
             throttles: walls.throttles,
             keeping,
+            bookings: Bookings::default(),
             heard_at: None,
             exchanged_at: Moment(0),
             store_away: false,
@@ -103,32 +111,46 @@ impl Limits {
         (self.reserved_percent, self.throttles) = (walls.reserved_percent.min(100), walls.throttles);
     }
 
-    /// Takes the cost from every window that it concerns, or from none.
+    /// Takes the cost from every window that it concerns, or from none. What its workflow has [booked](Self::book) is taken first.
     pub fn try_acquire(&mut self, asked: &Asked, now: Now) -> Result<Charge, Refused> {
-        let passed = self.scopes.passed(asked.operation, asked.resource, now).map_err(|_| overloaded())?;
-        for scope in passed.iter() {
-            if let Some(scope) = self.scopes.get_mut(scope) {
-                scope.advance(now);
-            }
+        if let Some(place) = self.booked(asked, now) {
+            return self.spend(asked, place, now);
         }
-        match self.binding(&passed, asked, now) {
+        let passed = self.scopes.passed(asked.operation, asked.resource, now).map_err(|_| overloaded())?;
+        self.advance(&passed, now);
+        let (priority, reserved_percent) = (asked.priority, self.reserved_percent);
+        let asking = Asking { cost: asked.cost, priority, reserved_percent, valid: self.valid(now) };
+        match self.binding(&passed, true, |_, meter| meter.stop(&asking, now), now) {
             None => Ok(self.take(passed, asked, now)),
             Some(refused) => Err(refused),
         }
     }
 
-    /// What lets it pass last.
-    fn binding(&mut self, passed: &Passed, asked: &Asked, now: Now) -> Option<Refused> {
+    fn advance(&mut self, passed: &Passed, now: Now) {
+        for scope in passed.iter() {
+            if let Some(scope) = self.scopes.get_mut(scope) {
+                scope.advance(now);
+            }
+        }
+    }
+
+    /// What lets it pass last: of the gates, if it is to be sent now, and of what each wall says.
+    fn binding(
+        &mut self,
+        passed: &Passed,
+        is_sent: bool,
+        mut stop: impl FnMut(u32, &mut meter::Meter) -> Option<Stop>,
+        now: Now,
+    ) -> Option<Refused> {
         let mut binding: Option<(Stop, Found)> = None;
-        let (priority, reserved_percent) = (asked.priority, self.reserved_percent);
-        let asking = Asking { cost: asked.cost, priority, reserved_percent, valid: self.valid(now) };
+        let gated = is_sent && self.throttles == Mode::Enforce;
         for scope in passed.iter() {
             let Some(at) = self.scopes.get_mut(scope) else { continue };
-            if let Some(until) = at.gate.closed_until(now.mono).filter(|_| self.throttles == Mode::Enforce) {
+            if let Some(until) = at.gate.closed_until(now.mono).filter(|_| gated) {
                 later(&mut binding, Stop { reason: Reason::Throttled, until: Some(until) }, (scope, None));
             }
             for (index, meter) in at.meters.iter_mut().enumerate() {
-                match meter.stop(&asking, now) {
+                match stop(scope, meter) {
                     Some(stop) if meter.enforces() => later(&mut binding, stop, (scope, Some(index))),
                     Some(_) => meter.would_have_refused += 1,
                     None => {}
@@ -162,13 +184,14 @@ impl Limits {
             }
             self.scopes.touched(index);
         }
-        Charge { passed, generation: self.scopes.generation, cost: asked.cost, sent: false }
+        Charge { passed, generation: self.scopes.generation, cost: asked.cost, sent: false, booked: None }
     }
 
     /// When this could pass if what is ahead passes before it and every answer comes at once: cost `in_key` against the walls of its operation
     /// and resource, `overall` against those of the upstream. None: never, or not as things are.
     pub fn forecast(&mut self, asked: &Asked, in_key: u64, overall: u64, now: Now) -> Option<Moment> {
         let mut at = now.mono;
+        let booked = self.booked_forecast(asked, now);
         for index in self.scopes.known(asked.operation, asked.resource).iter() {
             let ahead = if index == UPSTREAM { overall } else { in_key };
             let Some(scope) = self.scopes.get_mut(index) else { continue };
@@ -177,7 +200,10 @@ impl Limits {
                 at = at.max(scope.gate.closed_until(now.mono).unwrap_or(at));
             }
             for meter in scope.meters.iter().filter(|m| m.enforces()) {
-                at = at.max(meter.forecast(asked.cost, ahead, asked.priority, self.reserved_percent, now)?);
+                at = at.max(match booked(index, meter) {
+                    Some(at) => at,
+                    None => meter.forecast(asked.cost, ahead, asked.priority, self.reserved_percent, now)?,
+                });
             }
         }
         Some(at)
@@ -190,6 +216,7 @@ impl Limits {
 
     /// The answer is there, or nobody waits for it any more.
     pub fn answered(&mut self, charge: Charge, now: Now) {
+        charge.booked.into_iter().for_each(|place| self.bookings.arrived(place));
         for index in charge.passed.iter() {
             let Some(scope) = self.scopes.get_mut(index) else { continue };
             scope.advance(now);
@@ -200,15 +227,20 @@ impl Limits {
         }
     }
 
-    /// Gives the cost back. One that was [`sent`](Self::sent) is not given back.
+    /// Gives the cost back, to its booking if it came from one. One that was [`sent`](Self::sent) is not given back.
     pub fn never_sent(&mut self, charge: Charge, now: Now) {
         if charge.sent {
             return self.answered(charge, now);
         }
-        for scope in charge.passed.iter() {
-            let Some(scope) = self.scopes.get_mut(scope) else { continue };
+        let is_booked = self.put_back(&charge);
+        for index in charge.passed.iter() {
+            let Some(scope) = self.scopes.get_mut(index) else { continue };
             for meter in &mut scope.meters {
-                meter.release(charge.cost, charge.generation);
+                if is_booked(index, meter) {
+                    meter.rebook(charge.cost);
+                } else {
+                    meter.release(charge.cost, charge.generation);
+                }
             }
         }
     }

@@ -9,10 +9,10 @@ use super::*;
 
 /// What one charge did.
 #[derive(Clone, Copy)]
-struct Fact {
-    cost: u64,
-    sent: u64,
-    answered: Option<u64>,
+pub(super) struct Fact {
+    pub cost: u64,
+    pub sent: u64,
+    pub answered: Option<u64>,
 }
 
 /// The naive limiter.
@@ -61,7 +61,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// What is left of the quota if the judge never sees more than `limit` in any closed span of `window`.
-fn judge(arrivals: &mut [(u64, u64)], limit: u64, window: u64) {
+pub(super) fn judge(arrivals: &mut [(u64, u64)], limit: u64, window: u64) {
     arrivals.sort_unstable();
     let mut first = 0;
     let mut sum = 0;
@@ -75,7 +75,7 @@ fn judge(arrivals: &mut [(u64, u64)], limit: u64, window: u64) {
     }
 }
 
-fn arrivals(facts: &BTreeMap<u64, Fact>, seed: u64) -> Vec<(u64, u64)> {
+pub(super) fn arrivals(facts: &BTreeMap<u64, Fact>, seed: u64) -> Vec<(u64, u64)> {
     let arrival = |(id, f): (&u64, &Fact)| {
         let span = f.answered.unwrap_or(f.sent) - f.sent;
         // Spread, with both ends often: there the windows are decided.

@@ -208,6 +208,14 @@ impl Scopes {
         Ok(passed)
     }
 
+    /// The scopes that every call of an operation passes, whatever its resource.
+    pub fn places(&self, operation: &str) -> Passed {
+        let mut passed = Passed::default();
+        let places = [Some(&self.upstream), self.operations.get(operation)];
+        places.into_iter().flatten().for_each(|place| passed.push(place.scope));
+        passed
+    }
+
     /// The scopes that a call would pass, as far as they are remembered.
     pub fn known(&self, operation: &str, resource: Option<&str>) -> Passed {
         let mut passed = Passed::default();

@@ -18,7 +18,7 @@ pub(super) fn limits(walls: &[&str]) -> Limits {
 }
 
 pub(super) fn ask(cost: u64) -> Asked<'static> {
-    Asked { operation: "read", resource: None, cost, priority: Priority::Interactive }
+    Asked { operation: "read", resource: None, cost, priority: Priority::Interactive, owner: None }
 }
 
 fn pass(limits: &mut Limits, ms: u64) -> Charge {
@@ -59,7 +59,13 @@ fn walls_of_an_operation_and_of_a_resource_stand_beside_each_other() {
         WallSet::new([wall("5/min"), post("3/min"), Wall { per: Some("channel".into()), ..post("1/s") }])
             .unwrap();
     let mut limits = Limits::new(&set);
-    let ask = |operation, resource| Asked { operation, resource, cost: 1, priority: Priority::Interactive };
+    let ask = |operation, resource| Asked {
+        operation,
+        resource,
+        cost: 1,
+        priority: Priority::Interactive,
+        owner: None,
+    };
     let mut go = |operation, resource, ms| match limits.try_acquire(&ask(operation, resource), at(ms)) {
         Ok(charge) => {
             limits.answered(charge, at(ms));
@@ -192,7 +198,7 @@ fn a_throttle_closes_what_it_names_and_nothing_else() {
     let about = About::Resource { operation: "post", resource: "a" };
     limits.throttled(about, Some(Duration::from_secs(3)), Moment(0), at(0));
     let mut go = |operation, resource, ms| {
-        let asked = Asked { operation, resource, cost: 1, priority: Priority::Interactive };
+        let asked = Asked { operation, resource, cost: 1, priority: Priority::Interactive, owner: None };
         limits.try_acquire(&asked, at(ms)).map(drop).map_err(|r| (r.reason, r.retry_at))
     };
     assert_eq!(go("post", Some("a"), 2_999), Err((Reason::Throttled, Some(at(3_000)))));

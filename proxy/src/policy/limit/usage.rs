@@ -22,6 +22,8 @@ pub struct WallUsage {
     pub used: u64,
     /// The part of it whose answer is not there.
     pub under_way: u64,
+    /// The part of it that workflows have reserved, and not sent.
+    pub reserved: u64,
     /// The limit that holds now.
     pub limit: u64,
     /// Whether it is lower than configured because somebody else uses the quota, and when it rises by a step.
@@ -58,7 +60,8 @@ fn of(scope: &Scope, meter: &Meter, now: Now) -> WallUsage {
         wall: Arc::clone(&meter.wall),
         resource: scope.resource.clone(),
         used: meter.used(now),
-        under_way: meter.window.held(),
+        under_way: meter.window.held().saturating_sub(meter.booked()),
+        reserved: meter.booked(),
         limit: meter.limit(),
         rises_at: meter.learned.lowered().map(|(_, next)| at(next)),
         exhausted_at: exhausted_at(meter, now).map(at),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::booking::{Owner, Place};
 use super::scopes::Passed;
 use super::walls::Wall;
 use crate::policy::Priority;
@@ -16,6 +17,8 @@ pub struct Asked<'a> {
     pub resource: Option<&'a str>,
     pub cost: u64,
     pub priority: Priority,
+    /// Whose bookings it goes on, if there are any.
+    pub owner: Option<Owner<'a>>,
 }
 
 /// A permission that was given, until it is answered. It must end as one of [`Limits::answered`](super::Limits::answered) and [`Limits::never_sent`](super::Limits::never_sent).
@@ -26,6 +29,7 @@ pub struct Charge {
     pub(super) generation: u32,
     pub(super) cost: u64,
     pub(super) sent: bool,
+    pub(super) booked: Option<Place>,
 }
 
 impl Charge {
@@ -41,6 +45,8 @@ pub enum Reason {
     Window,
     /// What is left of it is for interactive calls.
     Reserved,
+    /// As much of it as may be is reserved by workflows.
+    Booked,
     /// As many calls as may be are under way; an answer makes room.
     Concurrent,
     /// It comes too soon after the last.

@@ -34,6 +34,8 @@ pub struct Lane<T> {
     pub agent: Arc<str>,
     /// What it may still take in this round.
     pub deficit: u64,
+    /// What of it was given while somebody was looked for.
+    pub given: u64,
     /// How many wait.
     pub items: usize,
     /// What they hold.
@@ -44,7 +46,7 @@ pub struct Lane<T> {
 
 impl<T> Lane<T> {
     pub fn new(agent: Arc<str>) -> Self {
-        Self { agent, deficit: 0, items: 0, bytes: 0, keys: BTreeMap::new() }
+        Self { agent, deficit: 0, given: 0, items: 0, bytes: 0, keys: BTreeMap::new() }
     }
 
     pub fn add(&mut self, key: &Arc<str>, at: Order, waiter: Waiter<T>) {
@@ -73,6 +75,11 @@ impl<T> Lane<T> {
             Some(Head { key: Arc::clone(key), at: *at, cost, bytes, pressing_at })
         });
         first.min_by_key(|head| head.at)
+    }
+
+    /// What one of them brought along.
+    pub fn payload(&self, head: &Head) -> Option<&T> {
+        Some(&self.keys.get(&head.key)?.get(&head.at)?.payload)
     }
 
     /// The one with the latest deadline.

@@ -247,9 +247,9 @@ impl<T> Queue<T> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The next to go: `ask` says what the wall says to it, and charges it if that is [`Wall::Open`]. Each key is asked for once at most, by the first
+    /// The next to go: `ask` says what the wall says to it (with its payload), and charges it if that is [`Wall::Open`]. Each key is asked for once at most, by the first
     /// of each priority. None if nobody can go. Call [`Self::expire`] first: what has expired does not go.
-    pub fn next(&mut self, now: Now, mut ask: impl FnMut(&Asking) -> Wall) -> Option<T> {
+    pub fn next(&mut self, now: Now, mut ask: impl FnMut(&Asking, &T) -> Wall) -> Option<T> {
         let background_due = self.in_a_row >= self.settings.interactive_before_background;
         let order = match background_due {
             true => [Priority::Background, Priority::Interactive],

@@ -84,15 +84,22 @@ impl<T> Ring<T> {
         &mut self,
         priority: Priority,
         now: Moment,
-        ask: &mut impl FnMut(&Asking) -> Wall,
+        ask: &mut impl FnMut(&Asking, &T) -> Wall,
     ) -> Option<(Order, Waiter<T>)> {
         let mut closed = BTreeSet::new();
         loop {
             match self.look(priority, now, &mut closed, ask) {
-                Found::Goes(index, head) => return self.take(index, &head, now),
+                Found::Goes(index, head) => {
+                    let gone = self.take(index, &head, now);
+                    self.end_round(now, &closed);
+                    return gone;
+                }
                 // As many rounds at once as pass until somebody can go.
                 Found::RoundOver(lacks) => self.top_up(lacks, now, &closed),
-                Found::Nobody => return None,
+                Found::Nobody => {
+                    self.end_round(now, &closed);
+                    return None;
+                }
             }
         }
     }
@@ -102,7 +109,7 @@ impl<T> Ring<T> {
         priority: Priority,
         now: Moment,
         closed: &mut BTreeSet<Arc<str>>,
-        ask: &mut impl FnMut(&Asking) -> Wall,
+        ask: &mut impl FnMut(&Asking, &T) -> Wall,
     ) -> Found {
         let mut lacks: Option<u64> = None;
         for (index, lane) in self.lanes.iter().enumerate() {
@@ -112,7 +119,8 @@ impl<T> Ring<T> {
                     lacks = Some(lacks.map_or(lack, |least| least.min(lack)));
                     break;
                 }
-                match ask(&asking(lane, &head, priority)) {
+                let Some(payload) = lane.payload(&head) else { break };
+                match ask(&asking(lane, &head, priority), payload) {
                     Wall::Open => return Found::Goes(index, head),
                     Wall::Closed => return Found::Nobody,
                     Wall::KeyClosed => closed.insert(head.key),
@@ -127,6 +135,17 @@ impl<T> Ring<T> {
             // Who cannot go anyway saves nothing up.
             if lane.head(closed, now).is_some_and(|head| head.cost > lane.deficit) {
                 lane.deficit = lane.deficit.saturating_add(more);
+                lane.given = lane.given.saturating_add(more);
+            }
+        }
+    }
+
+    /// Takes back what was given to those of whom it turned out that they cannot go: who waits for many things is not given more often.
+    fn end_round(&mut self, now: Moment, closed: &BTreeSet<Arc<str>>) {
+        for lane in &mut self.lanes {
+            let given = std::mem::take(&mut lane.given);
+            if given > 0 && lane.head(closed, now).is_none() {
+                lane.deficit = lane.deficit.saturating_sub(given);
             }
         }
     }
@@ -134,7 +153,7 @@ impl<T> Ring<T> {
     fn take(&mut self, index: usize, head: &Head, now: Moment) -> Option<(Order, Waiter<T>)> {
         let mut lane = self.lanes.remove(index)?;
         let waiter = lane.remove(&head.key, head.at);
-        lane.deficit = lane.deficit.saturating_sub(head.cost);
+        (lane.deficit, lane.given) = (lane.deficit.saturating_sub(head.cost), 0);
         let goes_on = lane.head(&BTreeSet::new(), now).is_some_and(|next| next.cost <= lane.deficit);
         match lane.items {
             0 => {}

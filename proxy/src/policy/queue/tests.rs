@@ -46,7 +46,7 @@ impl Line {
     }
 
     fn next(&mut self) -> Option<usize> {
-        self.queue.next(at(0), |_| Wall::Open)
+        self.queue.next(at(0), |_, _| Wall::Open)
     }
 
     fn all(&mut self) -> Vec<usize> {
@@ -95,9 +95,9 @@ fn waiters_of_a_closed_key_stand_in_nobodys_way() {
     line.enter(asking("a", "open", 20));
     line.enter(asking("b", "closed", 10));
     let mut asked = 0;
-    let wall = |asking: &Asking| if *asking.key == *"open" { Wall::Open } else { Wall::KeyClosed };
+    let wall = |asking: &Asking, _: &usize| if *asking.key == *"open" { Wall::Open } else { Wall::KeyClosed };
     assert_eq!(line.queue.next(at(0), wall), Some(2));
-    let count = |_: &Asking| {
+    let count = |_: &Asking, _: &usize| {
         asked += 1;
         Wall::KeyClosed
     };
@@ -127,13 +127,31 @@ fn who_cannot_make_it_is_refused_with_the_time_of_its_turn() {
 }
 
 #[test]
+fn who_waits_for_something_that_is_closed_as_well_does_not_go_more_often() {
+    let mut line = Line::default();
+    for agent in ["a", "b", "c"] {
+        line.enter_many(20, &asking(agent, "open", 20));
+    }
+    line.enter(asking("a", "closed", 30));
+    line.enter(asking("b", "closed too", 30));
+    let mut went = [0; 3];
+    for _ in 0..30 {
+        assert_eq!(line.queue.next(at(0), |_, _| Wall::KeyClosed), None);
+        let wall =
+            |asking: &Asking, _: &usize| if *asking.key == *"open" { Wall::Open } else { Wall::KeyClosed };
+        went[line.queue.next(at(0), wall).unwrap() / 20] += 1;
+    }
+    assert_eq!(went, [10, 10, 10]);
+}
+
+#[test]
 fn whose_deadline_has_come_does_not_go_and_can_be_told() {
     let mut queue = Queue::new(Settings::default());
     for (number, deadline) in [10, 20].into_iter().enumerate() {
         assert!(queue.enter(asking("a", "k", deadline), number, Some(Moment(0)), at(0)).is_ok());
     }
     assert_eq!(queue.next_deadline(), Some(Moment(10)));
-    assert_eq!(queue.next(at(10), |_| Wall::Open), Some(1));
+    assert_eq!(queue.next(at(10), |_, _| Wall::Open), Some(1));
     assert_eq!(queue.expire(at(9)), Vec::<usize>::new());
     assert_eq!(queue.expire(at(10)), [0]);
     assert_eq!(queue.usage(), (0, 0));
@@ -233,7 +251,7 @@ proptest! {
                     prop_assert_eq!(line.queue.cancel(ticket), Some(number));
                 },
                 Step::Next(closed) => {
-                    let wall = |a: &Asking| if closed.contains(&a.key) { Wall::KeyClosed } else { Wall::Open };
+                    let wall = |a: &Asking, _: &usize| if closed.contains(&a.key) { Wall::KeyClosed } else { Wall::Open };
                     let went = line.queue.next(at(0), wall);
                     let open = |a: &Asking| !closed.contains(&a.key);
                     prop_assert_eq!(went.is_some(), list.iter().any(|(_, _, a)| open(a)));

@@ -1,7 +1,7 @@
 //! The policies of one account together, at exact moments.
 
 use super::*;
-use crate::policy::limit::{Source, Wall};
+use crate::policy::limit::{Source, Wall, Wanted};
 
 fn at(ms: u64) -> Now {
     Now { mono: Moment(ms), wall: 0 }
@@ -22,6 +22,7 @@ fn request(deadline: u64) -> Request {
         kind: Kind::Read,
         deadline: Moment(deadline),
         bytes: 100,
+        workflow: None,
     }
 }
 
@@ -102,4 +103,50 @@ fn a_newcomer_does_not_overtake_who_waits() {
     assert!(matches!(core.ask(&request(60_000), 1, at(0)), Asked::Waits(_)));
     assert!(matches!(core.ask(&request(60_000), 2, at(1_001)), Asked::Waits(_)));
     assert!(matches!(core.poll(at(1_001))[..], [(1, Ok(_))]));
+}
+
+const OWNER: Owner<'_> = Owner { agent: "a", workflow: "w" };
+
+fn book(core: &mut Core<usize>, calls: u64, until: u64, ms: u64) {
+    let wanted = [Wanted { operation: "find".into(), cost: 1, calls }];
+    core.limits().book(&OWNER, &wanted, Priority::Interactive, Moment(until), at(ms)).unwrap();
+}
+
+fn step() -> Request {
+    Request { workflow: Some("w".into()), ..request(1_000_000) }
+}
+
+#[test]
+fn a_step_that_was_reserved_goes_before_those_who_wait() {
+    let mut core = core(&["2/min"]);
+    book(&mut core, 1, 30_000, 0);
+    let held = go(&mut core, 0);
+    answer(&mut core, held, WELL, 0);
+    assert!(matches!(core.ask(&request(1_000_000), 1, at(0)), Asked::Waits(_)));
+    assert!(matches!(core.ask(&step(), 2, at(0)), Asked::Goes(_)));
+    assert!(matches!(core.ask(&step(), 3, at(0)), Asked::Waits(_)), "it had reserved one");
+}
+
+#[test]
+fn a_step_that_waits_for_a_short_wall_goes_when_that_has_room_whatever_else_is_full() {
+    let mut core = core(&["1/s", "2/min"]);
+    book(&mut core, 1, 30_000, 0);
+    let held = go(&mut core, 0);
+    answer(&mut core, held, WELL, 0);
+    assert!(matches!(core.ask(&request(1_000_000), 1, at(0)), Asked::Waits(_)));
+    assert!(matches!(core.ask(&step(), 2, at(0)), Asked::Waits(_)));
+    assert!(matches!(core.poll(at(1_001))[..], [(2, Ok(_))]));
+}
+
+#[test]
+fn who_waits_goes_when_a_reservation_is_over() {
+    let mut core = core(&["2/min"]);
+    book(&mut core, 1, 30_000, 0);
+    let held = go(&mut core, 0);
+    answer(&mut core, held, WELL, 0);
+    assert!(matches!(core.ask(&request(1_000_000), 1, at(0)), Asked::Waits(_)));
+    assert_eq!(core.next_wake(), Some(Moment(30_000)));
+    assert!(core.poll(at(29_999)).is_empty());
+    assert!(matches!(core.poll(at(30_000))[..], [(1, Ok(_))]));
+    assert_eq!(core.next_wake(), None);
 }
