@@ -36,6 +36,8 @@
 //! | `deploy` | what the kustomize component makes of Deployments |
 //! | `pod` | the image as the example's pod runs it |
 //! | `walls` | limits, queue, retry, breaker: what an agent's haste comes to |
+//! | `isolation` | a sick system beside a healthy one |
+//! | `workflows` | what tasks of several steps spend and reserve |
 //! | `lifecycle` | start, faulty connectors, cancellation, drain |
 
 #![deny(unsafe_code)]
@@ -61,6 +63,7 @@ mod hostile_guests;
 mod hostile_resources;
 mod hostile_streams;
 mod hostile_upstreams;
+mod isolation;
 mod issuer;
 mod languages;
 mod lifecycle;
@@ -76,6 +79,7 @@ mod resources;
 mod swap;
 mod users;
 mod walls;
+mod workflows;
 
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::{Fault, Outcome};

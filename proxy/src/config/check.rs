@@ -9,6 +9,9 @@ use super::{
     MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, State, Upstream, key_address,
 };
 
+/// What comes first in the names of Ferrata's own tools.
+const OWN: &str = "ferrata";
+
 /// How a Redis is reached.
 const REDIS_SCHEMES: [&str; 3] = ["redis://", "rediss://", "redis+unix://"];
 
@@ -134,6 +137,12 @@ fn connector_name(name: &str, found: &mut Found) {
         found.add(
             format!("/connectors/{name}"),
             format!("`{name}` cannot be a connector's name: 1 to 32 of a-z, 0-9 and `-` (no underscore)"),
+        );
+    }
+    if name == OWN {
+        found.add(
+            format!("/connectors/{name}"),
+            format!("`{OWN}_…` are Ferrata's own tools: use another name"),
         );
     }
 }

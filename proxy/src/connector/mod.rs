@@ -48,10 +48,12 @@ use crate::call::{Caller, Client, Deadline, Inputs, ToolResult, Trail};
 use crate::config;
 use crate::credential::Credentials;
 use crate::egress::First;
+use crate::egress::account::Account;
 use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstreams;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::policy::Priority;
+use crate::policy::limit::Owner;
 use crate::telemetry::TraceContext;
 use bindings::tools::{self, Invocation};
 use bindings::types;
@@ -212,6 +214,25 @@ impl Connector {
     fn hand_on(&self) -> (Arc<Credentials>, Arc<Upstreams>) {
         let egress = &self.sandboxes.runtime.egress;
         (Arc::new(egress.credentials.handed_on()), Arc::clone(&egress.upstreams))
+    }
+
+    /// The walls before the operation that a tool's calls begin with, and what such a call takes of them; none where that depends on the call.
+    pub fn first_walls(&self, tool: &ToolSpec) -> Option<(&Arc<Account>, &Arc<str>, u64)> {
+        let (account, operation) = self.sandboxes.runtime.egress.first_walls(&tool.first_operation)?;
+        Some((account, &operation.label, operation.cost))
+    }
+
+    /// Whether the workflow of a call has reserved it.
+    pub fn has_booked(&self, tool: &ToolSpec, call: &Admitted) -> bool {
+        let Some(workflow) = &call.workflow else { return false };
+        let owner = Owner { agent: &call.caller.agent, workflow };
+        self.first_walls(tool)
+            .is_some_and(|(account, operation, cost)| account.has_booked(owner, operation, cost))
+    }
+
+    /// The walls before each of its upstreams.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.sandboxes.runtime.egress.accounts()
     }
 
     /// Whether identical reads of one caller that are under way at once are made as one.

@@ -96,7 +96,8 @@ impl Flow {
         read: Arc<Read>,
         call: Admitted,
     ) -> Result<ToolResult, Fault> {
-        if !route.connector.coalesces() {
+        // What is reserved does not wait for what is not.
+        if !route.connector.coalesces() || route.connector.has_booked(route.spec(), &call) {
             return self.together.call(route, rules.policy, call).await;
         }
         loop {

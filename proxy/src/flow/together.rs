@@ -29,6 +29,8 @@ struct Key {
     /// What the permit is about, besides the operation.
     resource: Option<Arc<str>>,
     rules: Rules,
+    /// The workflow, if it has reserved the permit.
+    booked: Option<Arc<str>>,
 }
 
 /// All batches.
@@ -43,7 +45,9 @@ impl Together {
         if spec.max_batch <= 1 || call.inputs.is_some() {
             return route.connector.call(spec, call).await;
         }
+        let booked = call.workflow.clone().filter(|_| route.connector.has_booked(spec, &call));
         let key = Key {
+            booked,
             caller: call.caller.clone(),
             generation: route.connector.generation,
             tool: route.index,

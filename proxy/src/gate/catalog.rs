@@ -9,8 +9,8 @@ use bytes::Bytes;
 use jsonschema::Validator;
 
 use super::access::AccessRules;
-use super::fallbacks;
 use super::record::Meters;
+use super::{fallbacks, reserve};
 use crate::call::Caller;
 use crate::config;
 use crate::connector::{Connector, Mirror, PromptSpec, ResourceSpec, Variables, check_name, check_path};
@@ -60,15 +60,25 @@ pub struct Tool {
 /// Where a call of a tool goes. A call pins the generation of the connector that it started on.
 #[derive(Debug)]
 pub enum Target {
-    Ready { route: Route, fallback: Vec<Step> },
-    Broken { connector: Arc<str>, reason: String },
+    Ready {
+        route: Route,
+        fallback: Vec<Step>,
+    },
+    Broken {
+        connector: Arc<str>,
+        reason: String,
+    },
+    /// To Ferrata itself: calls are reserved.
+    Reserve {
+        system: Arc<str>,
+    },
 }
 
 impl Tool {
     /// What metrics call it. The tools of a connector that is not loaded are whatever agents ask for, and share one.
     pub fn metric_label(&self) -> String {
         match &self.target {
-            Target::Ready { .. } => self.name.to_string(),
+            Target::Ready { .. } | Target::Reserve { .. } => self.name.to_string(),
             Target::Broken { connector, .. } => format!("{connector}_*"),
         }
     }
@@ -77,7 +87,7 @@ impl Tool {
     pub fn mirrors(&self) -> &[Mirror] {
         match &self.target {
             Target::Ready { route, .. } => &route.spec().mirrors,
-            Target::Broken { .. } => &[],
+            Target::Broken { .. } | Target::Reserve { .. } => &[],
         }
     }
 
@@ -85,6 +95,7 @@ impl Tool {
     pub fn effect(&self) -> Option<Effect> {
         match &self.target {
             Target::Ready { route, .. } => Some(route.spec().effect),
+            Target::Reserve { .. } => Some(Effect::Write),
             Target::Broken { .. } => None,
         }
     }
@@ -93,7 +104,16 @@ impl Tool {
     pub fn connector(&self) -> &Arc<str> {
         match &self.target {
             Target::Ready { route, .. } => &route.connector.name,
-            Target::Broken { connector, .. } => connector,
+            Target::Broken { connector: system, .. } | Target::Reserve { system } => system,
+        }
+    }
+
+    /// As MCP lists it; none for one that nobody lists.
+    fn definition(&self) -> Option<&str> {
+        match &self.target {
+            Target::Ready { route, .. } => Some(route.spec().definition.get()),
+            Target::Reserve { .. } => Some(reserve::DEFINITION),
+            Target::Broken { .. } => None,
         }
     }
 }
@@ -165,7 +185,11 @@ impl Catalog {
             let tool = Tool { name: Arc::clone(&route.name), target, meters: Meters::default() };
             (Arc::clone(&route.name), Arc::new(tool))
         };
-        let tools: BTreeMap<Arc<str>, Arc<Tool>> = routes.values().map(&mut tool).collect();
+        let mut tools: BTreeMap<Arc<str>, Arc<Tool>> = routes.values().map(&mut tool).collect();
+        if !tools.is_empty() {
+            let own = Arc::new(reserve::tool());
+            tools.insert(Arc::clone(&own.name), own);
+        }
         fallbacks::of_unknown_tools(&slots, &mut problems);
         let listing = |agent: &str| {
             let tools = tools.values().filter(|tool| access.allows(agent, &tool.name, tool.effect()));
@@ -315,9 +339,9 @@ fn render<'a>(
 ) -> Listing {
     let (mut names, mut definitions) = (Vec::new(), Vec::new());
     for tool in tools {
-        if let Target::Ready { route, .. } = &tool.target {
+        if let Some(definition) = tool.definition() {
             names.push(Arc::clone(&tool.name));
-            definitions.push(route.spec().definition.get());
+            definitions.push(definition);
         }
     }
     let (families, single): (Vec<_>, Vec<_>) = resources.partition(|resource| resource.is_family());

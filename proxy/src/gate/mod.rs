@@ -11,6 +11,7 @@ mod changes;
 mod confirm;
 mod fallbacks;
 mod record;
+mod reserve;
 mod seal;
 
 use std::sync::Arc;
@@ -177,6 +178,7 @@ impl Gate {
     ) -> Result<Answered, Fault> {
         let (route, fallback) = match &tool.target {
             Target::Ready { route, fallback } => (route, fallback),
+            Target::Reserve { .. } => return self.reserve(tool, call).await.map(Answered::from),
             Target::Broken { connector, reason } => {
                 // The reason is the operator's to read: it may name files and addresses.
                 tracing::debug!(%connector, %reason, "a call of a connector that is not loaded");

@@ -122,11 +122,11 @@ impl<'a> CallRecord<'a> {
             let unmarked = Redaction::default();
             let redaction = match &tool.target {
                 Target::Ready { route, .. } => &route.spec().redaction,
-                Target::Broken { .. } => &unmarked,
+                Target::Broken { .. } | Target::Reserve { .. } => &unmarked,
             };
             let arguments = Some(redaction.apply(&call.arguments));
             // Of a connector that is not loaded, nobody knows what is to be hidden.
-            let known = matches!(tool.target, Target::Ready { .. });
+            let known = !matches!(tool.target, Target::Broken { .. });
             Audited {
                 arguments_fit: known && redaction.is_empty(),
                 workflow: call.workflow.clone(),
