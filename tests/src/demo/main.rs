@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod outage;
 mod page;
 mod scene;
 mod stage;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferrata_tests::Result;
 use ferrata_tests::mcp::{Fault, Outcome};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::page::Page;
@@ -72,6 +72,37 @@ pub async fn call_with(
     let took = Instant::now() - before;
     page.outcome(outcome.kind(), took);
     Ok((outcome, took))
+}
+
+/// Waits until then.
+pub async fn until(at: &str) -> Result<()> {
+    let wait = at.parse::<jiff::Timestamp>()?.duration_since(jiff::Timestamp::now());
+    tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+    Ok(())
+}
+
+/// Makes a call that should be answered by something else than the system, and returns what stands in its place: the sentence for the
+/// model, and the data.
+pub async fn substituted(
+    stage: &Stage,
+    page: &mut Page,
+    tool: &str,
+    arguments: Value,
+) -> Result<(String, Value)> {
+    page.call(tool, &arguments);
+    let before = Instant::now();
+    let params = json!({ "name": tool, "arguments": arguments });
+    let mut result = stage.ferrata.mcp().request("tools/call", params).await?;
+    let data = result["_meta"]["dev.ferrata/substitute"].take();
+    page.outcome(data["source"].as_str().unwrap_or("ok"), Instant::now() - before);
+    let sentence = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    if data.is_null() {
+        page.mismatch("an earlier answer", &sentence);
+    } else {
+        page.text(&sentence);
+        show(page, &result["structuredContent"]);
+    }
+    Ok((sentence, data))
 }
 
 /// Holds a part of an answer against what it should be.

@@ -8,6 +8,7 @@ use ferrata_test_postgres::{Installation, Options, Server};
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::{Result, artifacts, company, connectors};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::page::Page;
@@ -46,7 +47,8 @@ impl Stage {
             None => page.skipped(NO_DATABASE.0, NO_DATABASE.1),
         }
         let mut setup = Setup::new()?;
-        let chat = connectors::slack(&setup, &slack)?;
+        let mut chat = connectors::slack(&setup, &slack)?;
+        chat["fallback"] = json!({ "list_channels": [{ "stale": "15m" }] });
         setup = setup.connector(CHAT, chat);
         if let Some(server) = &database {
             let postgres = connectors::postgres(&setup, server)?;

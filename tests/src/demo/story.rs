@@ -10,17 +10,24 @@ use ferrata_tests::mcp::{Fault, Outcome};
 use ferrata_tests::{Result, connectors};
 use serde_json::{Map, Value, json};
 
+use crate::outage;
 use crate::page::Page;
-use crate::scene::{call_with, expect, fails, succeeds};
+use crate::scene::{call_with, expect, fails, succeeds, until};
 use crate::stage::Stage;
 
 const QUERY: &str = "db_query";
+const SEARCH: &str = "chat_search_messages";
+const RESERVE: &str = "ferrata_reserve";
 const POST: &str = "chat_post_message";
 /// A channel of an office that was closed.
 const ARCHIVED: &str = "#office-graz";
 
 /// Messages that are posted one after the other.
 const MESSAGES: usize = 4;
+
+/// What Slack lets through per minute of `search.messages`, and the steps of a workflow.
+const SEARCHES_PER_MINUTE: usize = 20;
+const STEPS: usize = 3;
 
 /// The deadline of a call that cannot wait for the next second.
 const HURRY: Duration = Duration::from_millis(300);
@@ -40,6 +47,9 @@ pub async fn play(stage: &Stage, page: &mut Page) -> Result<()> {
     chat(stage, page).await?;
     archived(stage, page).await?;
     wall(stage, page).await?;
+    reserved(stage, page).await?;
+    outage::play(stage, page).await?;
+    outage::stale(stage, page).await?;
     rotation(stage, page).await
 }
 
@@ -140,10 +150,42 @@ async fn again(stage: &Stage, page: &mut Page, fault: &Fault) -> Result<()> {
         page.mismatch("retry_at to say when", "nothing");
         return Ok(());
     };
-    let wait = at.parse::<jiff::Timestamp>()?.duration_since(jiff::Timestamp::now());
     page.remark(&format!("It was told when to come back, {at}, and does."));
-    tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+    until(at).await?;
     succeeds(stage, page, POST, post("#orders", "The other orders are in the list.")).await.map(drop)
+}
+
+/// A workflow that cannot stop halfway, beside somebody who uses up what there is.
+async fn reserved(stage: &Stage, page: &mut Page) -> Result<()> {
+    page.scene(
+        "A workflow must not stop between its steps. It reserves them; then somebody else uses up the limit.",
+    );
+    let meta = || Map::from_iter([("dev.ferrata/workflow".to_owned(), json!("close-the-quarter"))]);
+    let steps = json!({ "calls": [{ "tool": SEARCH, "count": STEPS }], "seconds": 60 });
+    let (outcome, _) = call_with(stage, page, RESERVE, steps, meta()).await?;
+    match &outcome {
+        Outcome::Done(answer) => page.text(&answer.to_string()),
+        Outcome::Fault(fault) => page.mismatch("ok", &fault.sentence),
+    }
+    let mcp = stage.ferrata.mcp();
+    for number in 0..SEARCHES_PER_MINUTE - STEPS {
+        mcp.call(SEARCH, json!({ "query": format!("order {number}") })).await?;
+    }
+    let hurry = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(HURRY.as_millis()))]);
+    let (refused, _) = call_with(stage, page, SEARCH, json!({ "query": "one more" }), hurry).await?;
+    match &refused {
+        Outcome::Fault(fault) if fault.kind() == "rate_limited" => page.text(&fault.sentence),
+        other => page.mismatch("rate_limited", other.kind()),
+    }
+    page.remark("Everybody else must wait now. The workflow need not.");
+    for number in 1..=STEPS {
+        let query = json!({ "query": format!("quarter {number}") });
+        let (outcome, _) = call_with(stage, page, SEARCH, query, meta()).await?;
+        if outcome.kind() != "ok" {
+            page.mismatch("ok", outcome.kind());
+        }
+    }
+    Ok(())
 }
 
 async fn rotation(stage: &Stage, page: &mut Page) -> Result<()> {
