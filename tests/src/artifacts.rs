@@ -35,14 +35,27 @@ pub fn ferrata() -> Result<&'static Path> {
         if let Some(binary) = std::env::var_os(BINARY) {
             return Ok(binary.into());
         }
-        let mut arguments = vec!["build", "--package", "ferrata", "--bin", "ferrata"];
-        if !cfg!(debug_assertions) {
-            arguments.push("--release");
-        }
-        let built = cargo(&arguments)?;
-        let executable = built.iter().find_map(|artifact| artifact["executable"].as_str());
-        executable.map(PathBuf::from).ok_or_else(|| "cargo named no `ferrata` binary".into())
+        program("ferrata", "ferrata")
     })
+}
+
+/// The program that measures the policies by themselves, built as [`ferrata`] is.
+///
+/// # Errors
+/// As [`ferrata`].
+pub fn cost() -> Result<&'static Path> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    once(&BUILT, || program("ferrata-cost", "cost"))
+}
+
+fn program(package: &str, name: &str) -> Result<PathBuf> {
+    let mut arguments = vec!["build", "--package", package, "--bin", name];
+    if !cfg!(debug_assertions) {
+        arguments.push("--release");
+    }
+    let built = cargo(&arguments)?;
+    let executable = built.iter().find_map(|artifact| artifact["executable"].as_str());
+    executable.map(PathBuf::from).ok_or_else(|| format!("cargo named no program `{name}`").into())
 }
 
 /// Compiles the connectors that come with Ferrata, when needed.

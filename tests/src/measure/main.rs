@@ -9,8 +9,10 @@
 mod baseline;
 mod exchange;
 mod load;
+mod lookups;
 mod machine;
 mod plan;
+mod policies;
 mod process;
 mod route;
 mod sidecar;
@@ -64,6 +66,7 @@ fn run(plan: Plan, beside: Option<&Path>) -> Result<()> {
     artifacts::ferrata()?;
     artifacts::connectors()?;
     artifacts::guest(sidecar::MEASURED)?;
+    artifacts::cost()?;
     Builder::new_current_thread().enable_all().build()?.block_on(measure(&plan, beside))
 }
 
@@ -72,8 +75,11 @@ async fn measure(plan: &Plan, beside: Option<&Path>) -> Result<()> {
     let upstream = Baseline::start(&[UPSTREAM]).await?;
     let starts = start::measure(plan, &upstream, beside).await?;
     let exchanges = exchange::measure(plan, &upstream, beside).await?;
+    let policies = policies::measure(plan).await?;
+    let lookups = lookups::measure(plan).await?;
     println!("{}", machine::describe(&before, &machine::Moment::now()?));
     println!("{}", table::exchanges(&exchanges.cells));
+    println!("{}", policies::table(&policies, &lookups));
     println!("{}", table::starts(&starts));
     println!("{}", table::memory(&starts, &exchanges.memory));
     println!("{}", table::budgets(&exchanges.cells, &starts));

@@ -12,6 +12,10 @@ pub struct Plan {
     pub warm_starts: usize,
     /// Connectors of the largest configuration.
     pub many: usize,
+    /// Look-ups that are made at about the same time.
+    pub lookups: usize,
+    /// Whether the policies are measured with a few calls only.
+    pub is_quick: bool,
 }
 
 /// A block of calls over one route.
@@ -33,6 +37,8 @@ impl Plan {
             cold_starts: 3,
             warm_starts: 10,
             many: 100,
+            lookups: 1_000,
+            is_quick: false,
         }
     }
 
@@ -44,6 +50,8 @@ impl Plan {
             cold_starts: 1,
             warm_starts: 1,
             many: 6,
+            lookups: 100,
+            is_quick: true,
         }
     }
 }
