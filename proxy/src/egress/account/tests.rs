@@ -364,6 +364,11 @@ async fn burst(account: &Arc<Account>) -> Vec<Duration> {
     answered
 }
 
+fn under_way_and_waiting(account: &Account) -> (usize, usize) {
+    let state = account.lock();
+    (state.core.places().0, state.core.waiting().0)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_system_is_as_fast_as_ever_while_another_hangs() {
     let accounts = accounts();
@@ -383,9 +388,9 @@ async fn a_system_is_as_fast_as_ever_while_another_hangs() {
         })
         .collect();
     settle().await;
-    assert_eq!((sick.lock().core.places().0, sick.lock().core.waiting().0), (8, AT_ONCE - 8));
+    assert_eq!(under_way_and_waiting(&sick), (8, AT_ONCE - 8));
     assert_eq!(burst(&well).await, alone);
-    assert_eq!((sick.lock().core.places().0, sick.lock().core.waiting().0), (8, AT_ONCE - 8));
+    assert_eq!(under_way_and_waiting(&sick), (8, AT_ONCE - 8));
     calls.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
