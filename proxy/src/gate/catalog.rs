@@ -91,12 +91,11 @@ impl Tool {
         }
     }
 
-    /// None of a tool of which nothing is known.
+    /// None of a tool of which nothing is known, or that reaches no system.
     pub fn effect(&self) -> Option<Effect> {
         match &self.target {
             Target::Ready { route, .. } => Some(route.spec().effect),
-            Target::Reserve { .. } => Some(Effect::Write),
-            Target::Broken { .. } => None,
+            Target::Broken { .. } | Target::Reserve { .. } => None,
         }
     }
 
