@@ -6,9 +6,11 @@
 pub mod assertion;
 mod fixed;
 pub mod lifecycle;
+pub mod record;
 mod secret;
 mod session;
 mod source;
+pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

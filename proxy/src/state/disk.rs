@@ -104,7 +104,7 @@ impl Disk {
     }
 
     /// Commits with a sync: when it returns, it survives.
-    fn transact<T>(
+    pub(crate) fn transact<T>(
         &self,
         work: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, String> {

@@ -14,7 +14,7 @@ mod lease;
 #[cfg(test)]
 mod redis_server;
 pub mod shared;
-mod stamp;
+pub(crate) mod stamp;
 
 use std::sync::Arc;
 use std::time::Duration;
