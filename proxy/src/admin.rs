@@ -4,6 +4,7 @@
 //! status, they do not evict the agent.
 
 mod ask;
+pub mod credentials;
 mod socket;
 mod status;
 
@@ -175,17 +176,27 @@ impl Admin {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
             (&Method::GET, "/readyz") => match self.readiness.gate() {
-                Some(_) => text(StatusCode::OK, "ready\n"),
+                // It can take calls. What cannot be reached with which credential is said, and evicts nobody.
+                Some(_) => answer(
+                    StatusCode::OK,
+                    "text/plain; charset=utf-8",
+                    format!("ready\n{}", credentials::worries(&self.status())),
+                ),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "connectors are being loaded\n"),
             },
             (&Method::GET, "/metrics") => {
                 self.readiness.accounts().iter().for_each(|account| account.measure());
+                self.readiness.gate().into_iter().for_each(|gate| status::measure(gate));
                 self.metrics.run_upkeep();
                 answer(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
             }
             (&Method::GET, _) => text(StatusCode::NOT_FOUND, "here are /livez, /readyz and /metrics\n"),
             _ => not_allowed(),
         }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        status::status(self.readiness.gate(), &self.readiness.accounts(), self.drain.has_begun())
     }
 
     /// `/status`: JSON, or a page for who asks for HTML.
@@ -196,8 +207,7 @@ impl Admin {
         if request.uri().path() != "/status" {
             return text(StatusCode::NOT_FOUND, "here is /status\n");
         }
-        let status =
-            status::status(self.readiness.gate(), &self.readiness.accounts(), self.drain.has_begun());
+        let status = self.status();
         let accept = request.headers().get(http::header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or("");
         if accept.contains("text/html") {
             answer(StatusCode::OK, "text/html; charset=utf-8", status::page(&status))

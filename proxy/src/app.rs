@@ -11,6 +11,10 @@ use crate::audit::{Audit, Console};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::connector::{CompiledCache, Engine};
+use crate::credential::record::Sealer;
+use crate::credential::store::Store as Records;
+use crate::credential::store::disk::OnDisk;
+use crate::credential::{Keeping, Keepings, Source};
 use crate::egress::account::Accounts;
 use crate::gate::{Authenticator, Gate};
 use crate::policy::limit::Leases;
@@ -77,17 +81,35 @@ pub fn store(config: &Config) -> Result<Store, AppError> {
     }
 }
 
+/// Where credentials are kept that can be spent for good: beside the counts.
+pub fn keepings(config: &Config, store: &Store) -> Result<Keepings, AppError> {
+    let records: Arc<dyn Records> = match store {
+        Store::Memory => {
+            return Ok(Keepings::serving(Err("`state` is `memory`, which ends with the pod".into())));
+        }
+        Store::Disk(disk) => Arc::new(OnDisk::open(disk.clone()).map_err(AppError::config)?),
+        Store::Shared(_) => return Ok(Keepings::serving(Err("records in a Redis are not built yet".into()))),
+    };
+    let Some(key) = config.state.key() else {
+        return Ok(Keepings::serving(Err("`state` has no `key` to seal it with".into())));
+    };
+    let at = |why: String| AppError::Config(format!("state.key: {why}"));
+    let key = Source::File(key.clone()).read().map_err(at)?;
+    let sealer = Sealer::with_key(&key).map_err(at)?;
+    Ok(Keepings::serving(Ok(Keeping { store: records, sealer: Arc::new(sealer) })))
+}
+
 /// The connectors of a configuration, loaded, and the gate over them.
 pub async fn gate(
     config: &Config,
     auth: Authenticator,
     cache: Option<&Path>,
-    store: Store,
+    (store, keepings): (Store, Keepings),
     audit: Audit,
 ) -> Result<(Arc<Gate>, Connectors), AppError> {
     let (engine, cache) = engine(cache)?;
     let accounts = Arc::new(Accounts::new(Clock::start(), config.replicas, store));
-    let mut connectors = Connectors::new(engine.clone(), cache, accounts);
+    let mut connectors = Connectors::new(engine.clone(), cache, accounts, keepings);
     connectors.follow(config).await;
     engine.give_way();
     let catalog = connectors.catalog(config).map_err(AppError::Config)?;
@@ -111,8 +133,10 @@ pub async fn run(
     let agent_address = agent.local_addr().map_err(AppError::internal)?;
     let admin = admin::start(&config.admin, metrics, readiness.clone(), drain.clone()).await?;
 
+    let store = store(&config)?;
+    let keepings = keepings(&config, &store)?;
     let loaded = tokio::select! {
-        loaded = gate(&config, auth, cache, store(&config)?, audit) => Some(loaded?),
+        loaded = gate(&config, auth, cache, (store, keepings), audit) => Some(loaded?),
         () = drain.begun() => None,
     };
     let Some((gate, connectors)) = loaded else {

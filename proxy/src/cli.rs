@@ -15,6 +15,7 @@ use ferrata::audit::{Audit, Console};
 use ferrata::call::{Answered, Caller, Client, Consent, ToolCall, ToolResult};
 use ferrata::config::{self, Config};
 use ferrata::connector;
+use ferrata::credential::Keepings;
 use ferrata::gate::{Authenticator, Catalog, Gate, Slot};
 use ferrata::protocol::stdio;
 use ferrata::reload::Reloader;
@@ -111,12 +112,13 @@ enum Command {
     },
     /// Print the status of a running Ferrata, as its control socket tells it.
     Status {
-        /// The configuration that it runs with.
-        #[arg(short, long, env = "FERRATA_CONFIG", default_value = "ferrata.yaml")]
-        config: PathBuf,
-        /// Its control socket, or address, instead of what the configuration says.
-        #[arg(long)]
-        control: Option<String>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Print how the credentials of a running Ferrata stand: kind, version, age, end, next refresh, last error. Never a value.
+    Credentials {
+        #[command(flatten)]
+        running: Running,
     },
     /// Compile components ahead of their use, for an image or an init container.
     Compile {
@@ -128,6 +130,16 @@ enum Command {
     },
     /// Print the JSON Schema of the configuration.
     Schema,
+}
+
+#[derive(Args)]
+struct Running {
+    /// The configuration that it runs with.
+    #[arg(short, long, env = "FERRATA_CONFIG", default_value = "ferrata.yaml")]
+    config: PathBuf,
+    /// Its control socket, or address, instead of what the configuration says.
+    #[arg(long)]
+    control: Option<String>,
 }
 
 #[derive(Args)]
@@ -155,7 +167,8 @@ pub async fn execute(arguments: Arguments) -> u8 {
         Command::Call { common, identity, tool, arguments, timeout_ms } => {
             call(&common, &identity, &tool, arguments, timeout_ms).await
         }
-        Command::Status { config, control } => status(&config, control).await,
+        Command::Status { running } => print(status(running).await?.trim_end()),
+        Command::Credentials { running } => credentials(running).await,
         Command::Compile { cache, components } => compile(&cache, &components),
         Command::Schema => print(&format!("{:#}", config::schema())),
     };
@@ -183,7 +196,9 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let config = config::load(&common.config).map_err(AppError::config)?;
     let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
     let (cache, store) = (common.cache.cache.as_deref(), app::store(&config)?);
-    let (gate, connectors) = app::gate(&config, Authenticator::open(), cache, store, audit).await?;
+    let keepings = app::keepings(&config, &store)?;
+    let (gate, connectors) =
+        app::gate(&config, Authenticator::open(), cache, (store, keepings), audit).await?;
     let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let caller = Caller::agent(identity.agent.as_str());
@@ -316,11 +331,18 @@ async fn call(
     }
 }
 
-async fn status(config: &Path, control: Option<String>) -> Done {
-    let configured = || config::load(config).map(|config| config.admin.control).map_err(AppError::config);
-    let control = control.map_or_else(configured, |control| Ok(Some(control)))?;
+/// What the control socket of a running Ferrata says.
+async fn status(running: Running) -> Result<String, AppError> {
+    let configured =
+        || config::load(&running.config).map(|config| config.admin.control).map_err(AppError::config);
+    let control = running.control.map_or_else(configured, |control| Ok(Some(control)))?;
     let control = control.ok_or_else(|| AppError::config("`admin.control` is not configured"))?;
-    print(admin::ask(&control, "/status").await.map_err(AppError::internal)?.trim_end())
+    admin::ask(&control, "/status").await.map_err(AppError::internal)
+}
+
+async fn credentials(running: Running) -> Done {
+    let status = serde_json::from_str(&status(running).await?).map_err(AppError::internal)?;
+    print(admin::credentials::table(&status).trim_end())
 }
 
 fn compile(cache: &Cache, components: &[PathBuf]) -> Done {
@@ -342,7 +364,8 @@ async fn loaded(common: &Common) -> Result<(Config, Arc<Catalog>), AppError> {
 
 async fn gate(common: &Common, config: &Config, audit: Audit) -> Result<Arc<Gate>, AppError> {
     let cache = common.cache.cache.as_deref();
-    let (gate, _) = app::gate(config, Authenticator::open(), cache, Store::Memory, audit).await?;
+    let kept = (Store::Memory, Keepings::of_a_command());
+    let (gate, _) = app::gate(config, Authenticator::open(), cache, kept, audit).await?;
     Ok(gate)
 }
 

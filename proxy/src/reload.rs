@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::config::{self, Config, ConfigError};
 use crate::connector::{self, Bounds, CompiledCache, Connector, Engine};
+use crate::credential::Keepings;
 use crate::egress::account::Accounts;
 use crate::file::Stamp;
 use crate::gate::{AccessRules, Catalog, Gate, Slot};
@@ -30,6 +31,7 @@ pub struct Connectors {
     engine: Engine,
     cache: CompiledCache,
     accounts: Arc<Accounts>,
+    keepings: Keepings,
     loaded: BTreeMap<String, Entry>,
 }
 
@@ -43,8 +45,8 @@ struct Entry {
 }
 
 impl Connectors {
-    pub fn new(engine: Engine, cache: CompiledCache, accounts: Arc<Accounts>) -> Self {
-        Self { engine, cache, accounts, loaded: BTreeMap::new() }
+    pub fn new(engine: Engine, cache: CompiledCache, accounts: Arc<Accounts>, keepings: Keepings) -> Self {
+        Self { engine, cache, accounts, keepings, loaded: BTreeMap::new() }
     }
 
     /// Loads what is new or has changed, each on its own: one that does not load never stops the others. Returns whether anything was tried.
@@ -65,6 +67,15 @@ impl Connectors {
     /// The walls in front of the upstreams.
     pub fn accounts(&self) -> &Arc<Accounts> {
         &self.accounts
+    }
+
+    /// Says whose secrets should have been replaced.
+    fn look_at_ages(&self) {
+        for (name, entry) in &self.loaded {
+            if let Some(connector) = entry.slot.connector() {
+                connector.credentials().look_at_ages(name);
+            }
+        }
     }
 
     /// The catalogue of what is in force.
@@ -95,9 +106,8 @@ impl Connectors {
         let bounds = bounds(config, connector);
         let entry = self.loaded.get(name);
         let previous = entry.and_then(|e| e.slot.connector());
-        let loaded =
-            connector::load(&self.engine, &self.cache, name, connector, bounds, (previous, &self.accounts))
-                .await;
+        let shared = (previous, &*self.accounts, &self.keepings);
+        let loaded = connector::load(&self.engine, &self.cache, name, connector, bounds, shared).await;
         // The old one goes on only under the configuration that it was granted: what the operator took away is gone.
         let fallback = previous.filter(|_| entry.is_some_and(|e| e.config == *connector));
         let slot = slot(name, loaded, fallback);
@@ -163,6 +173,7 @@ impl Reloader {
 
     /// One look at all files.
     async fn look(&mut self) {
+        self.connectors.look_at_ages();
         let reconfigured = self.look_at_config();
         if !self.connectors.follow(&self.config).await && !reconfigured {
             return;

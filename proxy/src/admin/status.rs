@@ -28,6 +28,15 @@ pub fn status(gate: Option<&Arc<Gate>>, accounts: &[Arc<Account>], draining: boo
     })
 }
 
+/// Brings the gauges of all credentials up to date.
+pub fn measure(gate: &Gate) {
+    for (name, slot) in gate.catalog().slots() {
+        if let Some(connector) = slot.connector() {
+            connector.credentials().measure(name);
+        }
+    }
+}
+
 fn connector(slot: &Slot) -> Value {
     match slot {
         Slot::Ready { connector, problem } => json!({
@@ -40,6 +49,7 @@ fn connector(slot: &Slot) -> Value {
             "resources": connector.resources.iter().map(|r| &r.uri).collect::<Vec<_>>(),
             "prompts": connector.prompts.iter().map(|p| &p.full_name).collect::<Vec<_>>(),
             "sandboxes_in_use": connector.sandboxes_in_use(),
+            "credentials": connector.credentials().status(),
             "credential_problems": connector.credential_problems(),
         }),
         Slot::Broken(reason) => json!({ "state": "unavailable", "reason": reason }),

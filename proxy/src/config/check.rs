@@ -1,5 +1,6 @@
 //! What a schema cannot say: relations between values, and what is not built yet.
 
+mod kept;
 mod walls;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ const REDIS_SCHEMES: [&str; 3] = ["redis://", "rediss://", "redis+unix://"];
 const PUBLIC_FIELDS: [&str; 3] = ["subject", "audience", "scope"];
 
 /// What a login may have beside what it needs.
-const OPTIONAL_LOGIN_FIELDS: [&str; 2] = ["subject", "scope"];
+const OPTIONAL_LOGIN_FIELDS: [&str; 3] = ["subject", "scope", "client_secret"];
 
 /// Every mistake as JSON Pointer and message.
 pub fn mistakes(config: &Config) -> Vec<(String, String)> {
@@ -40,6 +41,7 @@ pub fn mistakes(config: &Config) -> Vec<(String, String)> {
     }
     sandboxes(config, &mut found);
     walls::shared_accounts(config, &mut found);
+    kept::refresh_tokens(config, &mut found);
     access(config, &mut found);
     found.0
 }
@@ -184,7 +186,10 @@ fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut
     for (name, credential) in credentials {
         let at = format!("{at}/credentials/{name}");
         match credential.kind {
-            CredentialKind::Static | CredentialKind::ClientCredentials | CredentialKind::JwtBearer => {}
+            CredentialKind::Static
+            | CredentialKind::ClientCredentials
+            | CredentialKind::RefreshToken
+            | CredentialKind::JwtBearer => {}
             later => found.add(format!("{at}/kind"), format!("{}: not yet", later.name())),
         }
         login_fields(&at, credential, found);
@@ -208,6 +213,7 @@ fn login_fields(at: &str, credential: &Credential, found: &mut Found) {
     let needed: &[&str] = match credential.kind {
         CredentialKind::ClientCredentials => &["client_id", "client_secret"],
         CredentialKind::JwtBearer => &["client_id", "key", "audience"],
+        CredentialKind::RefreshToken => &["client_id", "refresh_token"],
         _ => return,
     };
     for field in needed.iter().filter(|field| !credential.fields.contains_key(**field)) {

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::{Days, Period};
+
+/// A quarter: what most companies ask of a secret.
+const DEFAULT_ROTATION_DAYS: u32 = 90;
+
 /// A credential: how it is obtained, where it may be written, and its fields.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub struct Credential {
@@ -18,10 +23,42 @@ pub struct Credential {
     /// Whether the connector may have arbitrary bytes signed with it.
     #[serde(default)]
     pub sign: bool,
+    /// How long one login may take; 15 s when absent. Twice that is how long a sidecar that was killed in the middle of a refresh keeps
+    /// the others of its fleet from going on.
+    #[serde(default)]
+    pub login_timeout: Option<Period>,
+    /// Of a refresh token: whether the identity provider gives a new one with each refresh and takes the old one once. Unless it does
+    /// not, each must be kept: `state` cannot be `memory` then, and needs a `key`. Default: yes.
+    #[serde(default)]
+    pub rotates: Option<bool>,
+    /// Of fields that are used as they are: how long after they were replaced the system still takes the ones before. Within that time
+    /// whichever it accepts are used. None when absent.
+    #[serde(default)]
+    pub overlap: Option<Period>,
+    /// How old the secrets may be; past that there is an alarm. 90 days when absent, and no bound for a refresh token.
+    #[serde(default)]
+    pub rotate: Option<Days>,
+    /// When the secrets were made, as `2026-08-01`. Otherwise the times of their files say it, which in a pod may be when it started.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub issued: Option<jiff::civil::Date>,
     /// The fields that the manifest names. A secret is the path of a file, or `{ env: NAME }`; what is no secret may be
     /// written as `{ value: … }`.
     #[serde(flatten)]
     pub fields: BTreeMap<String, Field>,
+}
+
+impl Credential {
+    /// How old the secrets may be; none for as old as they like.
+    pub fn rotation(&self) -> Option<std::time::Duration> {
+        let default = (self.kind != CredentialKind::RefreshToken).then_some(Days(DEFAULT_ROTATION_DAYS));
+        self.rotate.or(default).map(Days::duration)
+    }
+
+    /// Whether losing what it was refreshed to last would be the end of it.
+    pub fn must_be_kept(&self) -> bool {
+        self.kind == CredentialKind::RefreshToken && self.rotates != Some(false)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -31,7 +68,8 @@ pub enum CredentialKind {
     Static,
     /// The component logs in with an OAuth client's own identity.
     ClientCredentials,
-    /// Not built yet.
+    /// The component logs in with a refresh token that somebody consented to: fields `refresh_token` (the first one; the newest is kept
+    /// beside the counts, until this file changes) and `client_id`, and usually `client_secret`.
     RefreshToken,
     /// The component logs in with an assertion that the host signs (RFC 7523): fields `key`, `client_id`, `audience` and
     /// perhaps `subject`.

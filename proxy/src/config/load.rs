@@ -147,8 +147,8 @@ fn resolve_paths(config: &mut Config, folder: &Path) {
         Some(super::AuditSink::Console(_)) | None => {}
     }
     match &mut config.state {
-        super::State::File(state) => resolve(&mut state.file),
-        super::State::Redis(state) => state.ca.as_mut().into_iter().for_each(resolve),
+        super::State::File(state) => [&mut state.file].into_iter().chain(&mut state.key).for_each(resolve),
+        super::State::Redis(state) => state.ca.iter_mut().chain(&mut state.key).for_each(resolve),
         super::State::Memory(_) => {}
     }
     for connector in config.connectors.values_mut() {

@@ -37,7 +37,7 @@ pub use load::{ConfigError, Mistake, load, parse};
 pub use policies::{Breaker, Bulkhead, Queue, Retry};
 pub use position::Position;
 pub use sandbox::{MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES, Sandbox};
-pub use units::{ByteSize, Period};
+pub use units::{ByteSize, Days, Period};
 pub use url::{BaseUrl, SqlUrl};
 
 /// Everything that `ferrata.yaml` may say.
@@ -137,6 +137,17 @@ pub enum State {
     Redis(StateRedis),
 }
 
+impl State {
+    /// The file with the key that credentials are sealed with.
+    pub fn key(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(state) => state.key.as_ref(),
+            Self::Redis(state) => state.key.as_ref(),
+        }
+    }
+}
+
 impl Default for State {
     fn default() -> Self {
         Self::Memory(InMemory::Memory)
@@ -155,6 +166,10 @@ pub enum InMemory {
 #[serde(deny_unknown_fields)]
 pub struct StateFile {
     pub file: PathBuf,
+    /// File with the key that credentials are sealed with: 32 random bytes in base64 (`head -c 32 /dev/urandom | base64`). Needed where a
+    /// refresh token is kept.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
 }
 
 /// A Redis that all sidecars share: `redis://`, `rediss://` or `redis+unix://`.
@@ -165,6 +180,9 @@ pub struct StateRedis {
     /// PEM file of certificate authorities that are trusted instead of the public ones.
     #[serde(default)]
     pub ca: Option<PathBuf>,
+    /// As of a `file`; the same for all sidecars.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
 }
 
 /// What holds for a call unless it says otherwise, and the most that it may say.

@@ -52,6 +52,40 @@ impl JsonSchema for Period {
     }
 }
 
+/// Days, as in `90d`: how long a secret may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days(pub u32);
+
+impl Days {
+    /// Ten years.
+    const MOST: u32 = 3_650;
+
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(u64::from(self.0) * 86_400)
+    }
+}
+
+impl<'de> Deserialize<'de> for Days {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let days = text.strip_suffix('d').and_then(|days| days.trim_end().parse::<u32>().ok());
+        let days = days.filter(|days| (1..=Self::MOST).contains(days));
+        days.map(Self).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is not a number of days from 1d to {}d", Self::MOST))
+        })
+    }
+}
+
+impl JsonSchema for Days {
+    fn schema_name() -> Cow<'static, str> {
+        "Days".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "days: 90d", "pattern": r"^[0-9]+ ?d$" })
+    }
+}
+
 /// A size in bytes with its unit: `64KiB`, `4MiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub usize);

@@ -16,7 +16,7 @@ use super::sandbox::{Sandbox, Sandboxes};
 use super::{Bounds, CompiledCache, Connector, Engine, Manifest, PromptSpec, Resources, ToolSpec};
 use crate::call::{Caller, Deadline};
 use crate::config;
-use crate::credential::Credentials;
+use crate::credential::{Credentials, Keepings, Login};
 use crate::egress::Egress;
 use crate::egress::account::Accounts;
 use crate::egress::account::registry::Seat;
@@ -51,7 +51,7 @@ pub async fn load(
     name: &str,
     config: &config::Connector,
     bounds: Bounds,
-    (previous, accounts): (Option<&Arc<Connector>>, &Accounts),
+    (previous, accounts, keepings): (Option<&Arc<Connector>>, &Accounts, &Keepings),
 ) -> Result<Connector, String> {
     let bytes = component::read(&config.component)?;
     let loaded = compile_aside(engine, cache, bytes).await?;
@@ -65,7 +65,7 @@ pub async fn load(
     let (credentials, upstreams) = match previous.filter(|p| p.is_for_the_same(&manifest, config)) {
         Some(previous) => previous.hand_on(),
         None => {
-            let credentials = Arc::new(manifest.credentials(config)?);
+            let credentials = Arc::new(manifest.credentials(&name, config, keepings)?);
             let upstreams = Arc::new(Upstreams::from_config(config, &credentials)?);
             (credentials, upstreams)
         }
@@ -73,13 +73,17 @@ pub async fn load(
     let at = seats.iter().map(|(upstream, seat)| (upstream.clone(), Arc::clone(&seat.account))).collect();
     let egress = Egress::new(Arc::clone(&name), operations.clone(), upstreams, Arc::clone(&credentials), at);
     let sandboxes = Arc::new(Sandboxes::new(loaded, runtime(&name, config, bounds, egress)));
-    credentials.set_login(Arc::new(GuestLogin::new(&sandboxes)));
+    let login: Arc<dyn Login> = Arc::new(GuestLogin::new(&sandboxes));
+    credentials.add_login(&login);
 
     let tools = list_tools(&sandboxes).await?;
     let tools = ToolSpec::all(&name, tools, &operations)?;
     let resources = Resources::new(&name, list_resources(&sandboxes).await?)?;
     let prompts = PromptSpec::all(&name, list_prompts(&sandboxes).await?)?;
     seats.into_values().for_each(|seat| drop(seat.keep()));
+    if keepings.eager {
+        credentials.open();
+    }
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
     Ok(Connector { name, generation, manifest, tools, resources, prompts, sandboxes, config: config.clone() })
 }

@@ -11,8 +11,9 @@ use super::bindings::authenticator;
 use super::host::{Run, Tickets};
 use super::sandbox::Sandboxes;
 use crate::call::{Caller, Deadline};
-use crate::credential::{Credential, Login, SecretValue, Session};
-use crate::egress::scope::{Purpose, Scope};
+use crate::credential::lifecycle::Exchanged;
+use crate::credential::{Grant, Login, LoginFailed, SecretValue, Session};
+use crate::egress::scope::{Fate, Purpose, Scope};
 use crate::egress::upstream::Upstream;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::telemetry::TraceContext;
@@ -31,58 +32,92 @@ impl GuestLogin {
         Self { sandboxes: Arc::downgrade(sandboxes) }
     }
 
-    async fn run(&self, credential: &Credential, deadline: Deadline) -> Result<Session, Fault> {
+    async fn run(&self, grant: &Arc<Grant>, deadline: Deadline) -> Result<Session, LoginFailed> {
+        let purpose = Purpose::Login { credential: Arc::clone(&grant.credential) };
+        let scope = Scope::new(purpose, Caller::agent(LOGIN), deadline, TraceContext::fresh());
+        let scope = Arc::new(scope.of_login(Arc::clone(grant)));
+        self.run_in(&scope, grant).await.map_err(|fault| failed(fault, scope.fate(), &grant.credential))
+    }
+
+    async fn run_in(&self, scope: &Arc<Scope>, grant: &Grant) -> Result<Session, Fault> {
         let gone = || Fault::internal("a connector went away during a login");
         let sandboxes = self.sandboxes.upgrade().ok_or_else(gone)?;
         let indices = sandboxes.loaded.authenticator.as_ref().ok_or_else(gone)?;
-        let grant = grant(credential)?;
-        let purpose = Purpose::Login { credential: Arc::clone(&credential.name) };
-        let scope = Arc::new(Scope::new(purpose, Caller::agent(LOGIN), deadline, TraceContext::fresh()));
-        let session = sandboxes.run_login(Arc::clone(&scope), async |sandbox| {
+        let public = public(grant);
+        let session = sandboxes.run_login(Arc::clone(scope), async |sandbox| {
             let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
-            let answer = guest.call_authenticate(&mut sandbox.store, &credential.name, &grant).await?;
+            let answer = guest.call_authenticate(&mut sandbox.store, &grant.credential, &public).await?;
             let run: &Run = &sandbox.store.data().run;
-            Ok(answer.map_err(|fault| as_login_fault(run.host_view(fault), credential)))
+            Ok(answer.map_err(|fault| run.host_view(fault)))
         });
-        accept(session.await??, &scope, &sandboxes)
+        accept(session.await??, scope, &sandboxes)
     }
 }
 
 impl Login for GuestLogin {
+    fn is_alive(&self) -> bool {
+        self.sandboxes.strong_count() > 0
+    }
+
     fn login<'a>(
         &'a self,
-        credential: &'a Credential,
+        grant: &'a Arc<Grant>,
         deadline: Deadline,
-    ) -> Pin<Box<dyn Future<Output = Result<Session, Fault>> + Send + 'a>> {
-        Box::pin(self.run(credential, deadline))
+    ) -> Pin<Box<dyn Future<Output = Result<Session, LoginFailed>> + Send + 'a>> {
+        Box::pin(self.run(grant, deadline))
     }
 }
 
 /// The kind, and what of the configuration is no secret.
-fn grant(credential: &Credential) -> Result<String, Fault> {
-    credential.configured()?;
-    let mut grant = Map::new();
-    grant.insert("kind".to_owned(), credential.kind.name().into());
-    for (name, value) in credential.plain_fields() {
-        grant.insert(name.to_owned(), value.into());
-    }
-    Ok(Value::Object(grant).to_string())
+fn public(grant: &Grant) -> String {
+    let kind = ("kind", grant.kind.name());
+    let public = grant.public.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let members: Map<_, _> =
+        public.chain([kind]).map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    Value::Object(members).to_string()
 }
 
-/// What a guest says about a refused login is about the credential, not about the agent's call, of which nothing was sent.
-fn as_login_fault(mut fault: Fault, credential: &Credential) -> Fault {
-    if !fault.kind.is_guests_to_say() {
-        if fault.kind == FaultKind::OutcomeUnknown {
-            fault.kind = FaultKind::Unavailable;
-        }
-        fault.outcome = Outcome::NotSent;
-        return fault;
+/// What a failed login means for the credential's life, and what those are told who wait for it: it is about the credential, and not
+/// about an agent's call, of which nothing was sent.
+fn failed(fault: Fault, fate: Fate, credential: &str) -> LoginFailed {
+    let how = meaning(&fault, fate);
+    let mut fault = match how {
+        Exchanged::Refused | Exchanged::Invalid => refused(&fault, credential),
+        // A token endpoint that answers with nonsense, or too late, is one that is not well.
+        _ if fault.kind.is_guests_to_say() => Fault::new(FaultKind::Unavailable, fault.message.as_str()),
+        _ => fault,
+    };
+    if matches!(fault.kind, FaultKind::OutcomeUnknown | FaultKind::DeadlineExceeded) {
+        fault.kind = FaultKind::Unavailable;
     }
-    let message = format!("The login with the credential `{}` failed: {}", credential.name, fault.message);
+    fault.outcome = Outcome::NotSent;
+    LoginFailed { fault, how }
+}
+
+fn refused(fault: &Fault, credential: &str) -> Fault {
+    let message = format!("The login with the credential `{credential}` failed: {}", fault.message);
     let mut dead = Fault::new(FaultKind::CredentialDead, message);
     (dead.code, dead.upstream_said) = (fault.code.clone(), fault.upstream_said.clone());
     dead
 }
+
+/// A refusal is the connector's to recognize, and `invalid_grant` its word for a token that is not accepted any more (RFC 6749, 5.2).
+/// Whether anything was done is the host's to know: a gateway that gave up says nothing of what is behind it.
+fn meaning(fault: &Fault, fate: Fate) -> Exchanged {
+    let retry_after = fault.retry_after_secs().map(Duration::from_secs);
+    let is_refusal = fault.kind.is_guests_to_say() && fault.kind != FaultKind::SchemaMismatch;
+    match (fault.kind, fate) {
+        _ if is_refusal && fault.code.as_deref() == Some(INVALID_GRANT) => Exchanged::Invalid,
+        _ if is_refusal => Exchanged::Refused,
+        (FaultKind::CredentialDead, _) => Exchanged::Refused,
+        (FaultKind::RateLimited | FaultKind::QuotaExhausted, _) => Exchanged::RateLimited { retry_after },
+        (_, Fate::NoAnswer | Fate::Answered(200..=299 | 500 | 502 | 504)) => Exchanged::Unknown,
+        (_, Fate::NotSent | Fate::Answered(_)) => Exchanged::Unavailable { retry_after },
+    }
+}
+
+/// The code of a fault for a token that is not accepted any more.
+const INVALID_GRANT: &str = "invalid_grant";
 
 /// Only what was captured in this login, and only hosts within the operator's patterns.
 fn accept(session: authenticator::Session, scope: &Scope, sandboxes: &Sandboxes) -> Result<Session, Fault> {
@@ -105,5 +140,12 @@ fn accept(session: authenticator::Session, scope: &Scope, sandboxes: &Sandboxes)
         http.assigned(&url).map_err(|why| broken(format!("brought a host that cannot be: {why}")))?;
         base_urls.insert(upstream, url);
     }
-    Ok(Session { fields, expires_in: session.expires_in_ms.map(Duration::from_millis), base_urls })
+    let (expires_in, refresh_expires_in) = (session.expires_in_ms, session.refresh_expires_in_ms);
+    Ok(Session {
+        fields,
+        expires_in: expires_in.map(Duration::from_millis),
+        refresh_expires_in: refresh_expires_in.map(Duration::from_millis),
+        base_urls,
+        lacks: None,
+    })
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::{self, CredentialKind, Position};
-use crate::credential::{Credential, Credentials, Source};
+use crate::credential::{
+    Credential, Credentials, FixedFields, Keeping, Keepings, LOGIN_TIME, Managed, Rotation, Source,
+};
 use crate::egress::operation::{Effect, Operation, Operations};
 use crate::policy::limit::quota::Quota;
 use crate::policy::limit::{self, Wall};
@@ -238,12 +241,18 @@ impl Manifest {
         Ok(Operations::new(compiled.collect::<Result<_, _>>()?))
     }
 
-    /// The credentials as granted. Call after `check_grants`.
-    pub fn credentials(&self, config: &config::Connector) -> Result<Credentials, String> {
+    /// The credentials as granted to the connector of that name. Call after `check_grants`.
+    pub fn credentials(
+        &self,
+        connector: &Arc<str>,
+        config: &config::Connector,
+        keepings: &Keepings,
+    ) -> Result<Credentials, String> {
         let granted = self
             .credentials
             .iter()
-            .filter_map(|needed| config.credentials.get(&needed.name).map(|granted| needed.granted(granted)));
+            .filter_map(|needed| Some((needed, config.credentials.get(&needed.name)?)))
+            .map(|(needed, granted)| needed.granted(connector, granted, keepings));
         let left_out =
             self.credentials.iter().map(|c| &c.name).filter(|name| !config.credentials.contains_key(*name));
         Ok(Credentials::new(granted.collect::<Result<Vec<_>, _>>()?).leaving_out(left_out.cloned()))
@@ -287,7 +296,12 @@ impl NeededCredential {
         }
     }
 
-    fn granted(&self, granted: &config::Credential) -> Result<Credential, String> {
+    fn granted(
+        &self,
+        connector: &Arc<str>,
+        granted: &config::Credential,
+        keepings: &Keepings,
+    ) -> Result<Credential, String> {
         let positions = match &granted.positions {
             Some(positions) => positions.iter().map(|p| p.parse()).collect::<Result<_, _>>()?,
             None => vec![Position::Header(http::header::AUTHORIZATION)],
@@ -296,7 +310,31 @@ impl NeededCredential {
         let sources: BTreeMap<_, _> = fields.map(|(n, f)| (n.clone(), Source::from(f))).collect();
         let name: Arc<str> = self.name.as_str().into();
         let upstreams = granted.upstreams.as_ref().unwrap_or(&self.upstreams).clone();
-        Ok(Credential::new(name, granted.kind, upstreams, positions, granted.sign, sources))
+        let overlap = granted.overlap.map_or(Duration::ZERO, |overlap| overlap.0);
+        let fields = Arc::new(FixedFields::new(sources).overlapping(overlap));
+        let issued = granted.issued.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        let issued = issued.map(|midnight| midnight.timestamp());
+        let rotation = granted.rotation().map(|every| Rotation::new(every, issued));
+        let credential =
+            Credential::fixed(Arc::clone(&name), upstreams, positions, granted.sign, Arc::clone(&fields))
+                .rotated(rotation);
+        if granted.kind == CredentialKind::Static {
+            return Ok(credential);
+        }
+        let keeping = if granted.must_be_kept() {
+            keepings.durable().map_err(|why| format!("the credential `{name}` cannot be kept: {why}"))?
+        } else {
+            Keeping::in_memory()
+        };
+        Ok(credential.managed(Managed {
+            connector: Arc::clone(connector),
+            name,
+            kind: granted.kind,
+            fields,
+            extra: BTreeMap::new(),
+            login_time: granted.login_timeout.map_or(LOGIN_TIME, |time| time.0),
+            keeping,
+        }))
     }
 }
 

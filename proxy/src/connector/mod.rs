@@ -252,6 +252,11 @@ impl Connector {
         problem.collect()
     }
 
+    /// Its credentials, as the operator granted them.
+    pub fn credentials(&self) -> &Credentials {
+        &self.sandboxes.runtime.egress.credentials
+    }
+
     /// Sandboxes that are in use now.
     pub fn sandboxes_in_use(&self) -> usize {
         self.sandboxes.in_use()

@@ -3,34 +3,36 @@
 //! Owns secret values, the grants of one connector and the sessions that a login yields. It never talks to an upstream: a login is run by
 //! whoever implements [`Login`] (the connector's guest, wired up by the composition root).
 
+mod age;
 pub mod assertion;
 mod fixed;
+pub mod grant;
+mod keeping;
 pub mod lifecycle;
+mod manager;
 pub mod record;
 mod secret;
-mod session;
+mod seen;
 mod source;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
+use serde_json::Value;
+
+pub use age::Rotation;
+pub use fixed::FixedFields;
+pub use grant::{Grant, Login, LoginFailed, Session};
+pub use keeping::{Keeping, Keepings};
+pub use manager::{LOGIN_TIME, Managed, Manager, Status};
 pub use secret::SecretValue;
-pub use session::Session;
 pub use source::Source;
 
 use crate::call::Deadline;
 use crate::config::{CredentialKind, Position};
 use crate::egress::scrub::Scrubber;
 use crate::fault::{Fault, FaultKind};
-use fixed::FixedFields;
-use session::Sessions;
-
-/// How long one login may take, whoever waits for it and for how long: a few exchanges with a slow identity provider.
-const LOGIN_TIME: Duration = Duration::from_secs(15);
 
 /// The secrets of a credential at one moment. Immutable: a newer version is a new material.
 #[derive(Debug)]
@@ -56,16 +58,6 @@ impl Material {
     }
 }
 
-/// Runs the system's own login. Implemented over the connector's guest.
-pub trait Login: Send + Sync {
-    /// Logs in with the configured fields of `credential`.
-    fn login<'a>(
-        &'a self,
-        credential: &'a Credential,
-        deadline: Deadline,
-    ) -> Pin<Box<dyn Future<Output = Result<Session, Fault>> + Send + 'a>>;
-}
-
 /// One credential of one connector, as the operator granted it.
 pub struct Credential {
     pub name: Arc<str>,
@@ -76,22 +68,33 @@ pub struct Credential {
     pub positions: Vec<Position>,
     /// Whether the guest may have arbitrary bytes signed.
     pub sign: bool,
-    fields: FixedFields,
+    fields: Arc<FixedFields>,
+    rotation: Option<Rotation>,
     /// Present if the fields are only the way to a session.
-    sessions: Option<Sessions>,
+    manager: Option<Manager>,
 }
 
 impl Credential {
-    pub fn new(
+    /// A credential whose fields are used as they are.
+    pub fn fixed(
         name: Arc<str>,
-        kind: CredentialKind,
         upstreams: Vec<String>,
         positions: Vec<Position>,
         sign: bool,
-        sources: BTreeMap<String, Source>,
+        fields: Arc<FixedFields>,
     ) -> Self {
-        let sessions = (kind != CredentialKind::Static).then(Sessions::default);
-        Self { fields: FixedFields::new(sources), name, kind, upstreams, positions, sign, sessions }
+        let (kind, rotation, manager) = (CredentialKind::Static, None, None);
+        Self { name, kind, upstreams, positions, sign, fields, rotation, manager }
+    }
+
+    /// The same, of secrets that should be replaced from time to time.
+    pub fn rotated(self, rotation: Option<Rotation>) -> Self {
+        Self { rotation, ..self }
+    }
+
+    /// The same, if its fields are the way to a session.
+    pub fn managed(self, managed: Managed) -> Self {
+        Self { kind: managed.kind, manager: Some(Manager::new(managed)), ..self }
     }
 
     /// The fields as the operator configured them: the secrets themselves, or those of the grant.
@@ -99,37 +102,20 @@ impl Credential {
         self.fields.current().map_err(|reason| self.unreadable(&reason))
     }
 
-    /// Why the fields cannot be used, for the operator; it may name files.
+    /// Why the fields as they stand there cannot be used, for the operator; it may name files.
     pub fn problem(&self) -> Option<String> {
-        self.fields.current().err()
-    }
-
-    /// Configured fields that are no secrets: what the operator wrote in the clear.
-    pub fn plain_fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.plain()
+        self.fields.problem()
     }
 
     /// Whether its secrets come from a login.
-    pub fn has_sessions(&self) -> bool {
-        self.sessions.is_some()
+    pub fn manager(&self) -> Option<&Manager> {
+        self.manager.as_ref()
     }
 
     /// The reason is the operator's to read: it names files.
     fn unreadable(&self, reason: &str) -> Fault {
         tracing::error!(credential = %self.name, %reason, "a credential cannot be read");
         self.dead("it cannot be read; Ferrata's status says why")
-    }
-
-    /// Waits for a session as long as the call may take. Its login goes on for whoever else waits.
-    async fn in_time(
-        &self,
-        deadline: Deadline,
-        session: impl Future<Output = Result<Arc<Material>, Fault>>,
-    ) -> Result<Arc<Material>, Fault> {
-        tokio::time::timeout_at(deadline.instant(), session).await.unwrap_or_else(|_| {
-            let message = format!("The login with the credential `{}` did not end in time.", self.name);
-            Err(Fault::new(FaultKind::DeadlineExceeded, message))
-        })
     }
 
     fn dead(&self, reason: &str) -> Fault {
@@ -143,15 +129,14 @@ impl Credential {
 /// All credentials of one connector.
 pub struct Credentials {
     entries: BTreeMap<Arc<str>, Arc<Credential>>,
-    /// Optional ones that the operator has left out.
+    /// Optional ones that the operator has not configured.
     left_out: BTreeSet<String>,
-    login: OnceLock<Arc<dyn Login>>,
 }
 
 impl Credentials {
-    pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
-        let entries = credentials.into_iter().map(|c| (Arc::clone(&c.name), Arc::new(c))).collect();
-        Self { entries, left_out: BTreeSet::new(), login: OnceLock::new() }
+    pub fn new(entries: impl IntoIterator<Item = Credential>) -> Self {
+        let entries = entries.into_iter().map(|c| (Arc::clone(&c.name), Arc::new(c))).collect();
+        Self { entries, left_out: BTreeSet::new() }
     }
 
     /// With the names of optional credentials that the operator has left out.
@@ -162,7 +147,7 @@ impl Credentials {
 
     /// The same credentials, secrets and sessions, for the next generation of the connector: a swap logs nobody out.
     pub fn handed_on(&self) -> Self {
-        Self { entries: self.entries.clone(), left_out: self.left_out.clone(), login: OnceLock::new() }
+        Self { entries: self.entries.clone(), left_out: self.left_out.clone() }
     }
 
     /// Whether the connector may ask for it, and the operator has not configured it.
@@ -170,9 +155,33 @@ impl Credentials {
         self.left_out.contains(name)
     }
 
-    /// Wires the one who runs logins. The first call counts.
-    pub fn set_login(&self, login: Arc<dyn Login>) {
-        let _ = self.login.set(login);
+    /// Wires one more who runs logins, the newest generation's.
+    pub fn add_login(&self, login: &Arc<dyn Login>) {
+        self.managers().for_each(|manager| manager.add_login(Arc::clone(login)));
+    }
+
+    /// Begins to keep alive what must be, though nobody has asked for it yet.
+    pub fn open(&self) {
+        self.managers().for_each(Manager::open);
+    }
+
+    /// How each stands, by name. Never a value.
+    pub fn status(&self) -> Value {
+        Value::Object(self.iter().map(|credential| (credential.name.to_string(), credential.status())).collect())
+    }
+
+    /// Says what must be said of the operator's secrets by their age alone. To be called now and then.
+    pub fn look_at_ages(&self, connector: &str) {
+        self.iter().for_each(|credential| credential.look_at_age(connector));
+    }
+
+    /// Brings the gauges up to date.
+    pub fn measure(&self, connector: &str) {
+        self.iter().for_each(|credential| credential.measure(connector));
+    }
+
+    fn managers(&self) -> impl Iterator<Item = &Manager> {
+        self.entries.values().filter_map(|credential| credential.manager())
     }
 
     pub fn get(&self, name: &str) -> Option<&Credential> {
@@ -187,8 +196,8 @@ impl Credentials {
     pub fn scrubber(&self) -> Scrubber {
         let mut all = Scrubber::default();
         for credential in self.entries.values() {
-            let session = credential.sessions.as_ref().and_then(Sessions::peek);
-            for material in credential.configured().into_iter().chain(session) {
+            let won = credential.manager().into_iter().flat_map(Manager::known);
+            for material in credential.fields.known().into_iter().chain(won) {
                 all.add_all(&material.scrubber);
             }
         }
@@ -197,9 +206,10 @@ impl Credentials {
 
     /// The secrets that requests may be written with now; logs in first if need be.
     pub async fn current(&self, credential: &Credential, deadline: Deadline) -> Result<Arc<Material>, Fault> {
-        let Some(sessions) = &credential.sessions else { return credential.configured() };
-        let login = self.prepare(credential)?;
-        credential.in_time(deadline, sessions.current(|| login.run())).await
+        match &credential.manager {
+            Some(manager) => manager.current(deadline).await,
+            None => credential.configured(),
+        }
     }
 
     /// After a refusal of `version`: newer secrets, or the fault that there are none.
@@ -209,33 +219,10 @@ impl Credentials {
         version: u64,
         deadline: Deadline,
     ) -> Result<Arc<Material>, Fault> {
-        if let Some(sessions) = &credential.sessions {
-            let login = self.prepare(credential)?;
-            return credential.in_time(deadline, sessions.renew(version, || login.run())).await;
+        if let Some(manager) = &credential.manager {
+            return manager.renew(version, deadline).await;
         }
-        let material = credential.fields.reread().map_err(|reason| credential.unreadable(&reason))?;
-        if material.version == version {
-            return Err(credential.dead("the system refuses it; replace the secret"));
-        }
-        Ok(material)
-    }
-
-    fn prepare(&self, credential: &Credential) -> Result<Prepared, Fault> {
-        let login = self.login.get().ok_or_else(|| Fault::internal("no login is wired"))?;
-        let missing = || Fault::internal(format!("the credential `{}` is gone", credential.name));
-        let credential = self.entries.get(&credential.name).ok_or_else(missing)?;
-        Ok(Prepared { login: Arc::clone(login), credential: Arc::clone(credential) })
-    }
-}
-
-/// A login that can be made without whoever needs it.
-struct Prepared {
-    login: Arc<dyn Login>,
-    credential: Arc<Credential>,
-}
-
-impl Prepared {
-    async fn run(self) -> Result<Session, Fault> {
-        self.login.login(&self.credential, Deadline::after(LOGIN_TIME)).await
+        let other = credential.fields.other_than(version).map_err(|reason| credential.unreadable(&reason))?;
+        other.ok_or_else(|| credential.dead("the system refuses it; replace the secret"))
     }
 }

@@ -37,6 +37,8 @@ pub struct Record {
     /// Base URLs that the login assigned, by upstream; checked when they were.
     pub base_urls: BTreeMap<String, String>,
     pub terms: Terms,
+    /// Why it cannot be used though it was granted, as the end of a sentence.
+    pub lacks: Option<String>,
 }
 
 /// The record's JSON. Lives in milliseconds, secrets in base64: they may be any bytes.
@@ -49,6 +51,8 @@ struct Written {
     life_ms: Option<u64>,
     refresh_life_ms: Option<u64>,
     family_life_ms: Option<u64>,
+    #[serde(default)]
+    lacks: Option<String>,
 }
 
 /// Seals and opens records.
@@ -141,6 +145,7 @@ impl From<&Record> for Written {
             life_ms: millis(record.terms.life),
             refresh_life_ms: millis(record.terms.refresh_life),
             family_life_ms: millis(record.terms.family_life),
+            lacks: record.lacks.clone(),
         }
     }
 }
@@ -159,6 +164,7 @@ impl TryFrom<Written> for Record {
             fields: fields.collect::<Result<_, String>>()?,
             refresh_token: written.refresh_token.as_ref().map(secret).transpose()?,
             base_urls: written.base_urls.clone(),
+            lacks: written.lacks.clone(),
             terms: Terms {
                 life: written.life_ms.map(Duration::from_millis),
                 refresh_life: written.refresh_life_ms.map(Duration::from_millis),

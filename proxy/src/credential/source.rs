@@ -36,6 +36,13 @@ impl Source {
         Stamp::of(path)
     }
 
+    /// When it was changed; only a file says.
+    pub fn changed(&self) -> Option<jiff::Timestamp> {
+        let Self::File(path) = self else { return None };
+        let changed = std::fs::metadata(path).and_then(|meta| meta.modified()).ok()?;
+        jiff::Timestamp::try_from(changed).ok()
+    }
+
     /// The value; the error says where and why, and never what.
     pub fn read(&self) -> Result<SecretValue, String> {
         let bytes = match self {

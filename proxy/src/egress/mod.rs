@@ -182,6 +182,7 @@ impl Egress {
             Ok(Ok(answer)) => {
                 self.count(request, answer.status.as_str());
                 sending.note_ended(scope, Ended::Answered, Some(answer.status.as_u16()));
+                scope.note_answer(answer.status.as_u16());
                 let pending = leave.answered(|took| health::of_status(answer.status, took));
                 self.check_readable(request, &answer)?;
                 self.learn(sending, &answer, pending.sent_at);
@@ -194,6 +195,7 @@ impl Egress {
                 leave.failed(left_us, outcome);
                 if failure == Some(Failure::NeverSent) {
                     sending.note_refused(scope);
+                    scope.note_never_sent();
                 }
                 Err(Failed { fault: self.no_answer(request, error), failure })
             }
@@ -305,7 +307,7 @@ impl Egress {
             let missing = || Fault::internal(format!("the credential `{name}` is gone"));
             let credential = self.credentials.get(name).ok_or_else(missing)?;
             let material = match scope.purpose {
-                Purpose::Login { .. } => credential.configured()?,
+                Purpose::Login { .. } => scope.granted()?,
                 _ => self.credentials.current(credential, scope.deadline).await?,
             };
             materials.insert(Arc::clone(name), material);

@@ -110,6 +110,7 @@ impl Sending {
     pub fn note_sent(&mut self, scope: &Scope, leave: &mut Leave) {
         leave.sent(&scope.caller.agent, scope.workflow.as_ref());
         self.step = scope.trail.begin(|| self.about_to_be_sent());
+        scope.note_going_out();
         // Once for all attempts: with the same key they are one.
         if !std::mem::replace(&mut self.noted, true) {
             scope.note_sent(self.effect);

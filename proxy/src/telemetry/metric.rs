@@ -28,6 +28,11 @@ pub const POLICY_OBSERVED: &str = "ferrata_policy_would_have_refused_total";
 pub const BREAKER_STATE: &str = "ferrata_breaker_state";
 pub const WAITING: &str = "ferrata_waiting_requests";
 pub const UNDER_WAY: &str = "ferrata_requests_under_way";
+pub const CREDENTIAL_REFRESHES: &str = "ferrata_credential_refreshes_total";
+pub const CREDENTIAL_ALARMS: &str = "ferrata_credential_alarms_total";
+pub const CREDENTIAL_LEFT: &str = "ferrata_credential_seconds_left";
+pub const CREDENTIAL_REFRESH_LEFT: &str = "ferrata_credential_refresh_token_seconds_left";
+pub const CREDENTIAL_DEAD: &str = "ferrata_credential_dead";
 
 /// Tells the recorder what the names mean. After it was installed.
 pub fn describe() {
@@ -79,4 +84,20 @@ pub fn describe() {
     describe_gauge!(BREAKER_STATE, "0: traffic flows; 1: half open, a probe goes next; 2: open.");
     describe_gauge!(WAITING, "Requests that wait for a wall.");
     describe_gauge!(UNDER_WAY, "Requests that were sent and are not answered.");
+    describe_counter!(CREDENTIAL_REFRESHES, "Logins and refreshes, by connector, credential and outcome.");
+    describe_counter!(
+        CREDENTIAL_ALARMS,
+        "What somebody must know of a credential: `first_failure`, `half_left`, `quarter_left`, `tenth_left`, `lapsed`, `refresh_token_week`, `refresh_token_day`, `dead`, `rotation_due`."
+    );
+    describe_gauge!(
+        CREDENTIAL_LEFT,
+        Unit::Seconds,
+        "How much longer the access token in use lives; absent where nobody knows."
+    );
+    describe_gauge!(
+        CREDENTIAL_REFRESH_LEFT,
+        Unit::Seconds,
+        "How much longer the refresh token lives; absent where nobody knows."
+    );
+    describe_gauge!(CREDENTIAL_DEAD, "1: somebody must consent again; 0 otherwise.");
 }

@@ -50,7 +50,7 @@ impl Run {
         let credential =
             self.runtime.egress.credentials.get(credential).ok_or_else(|| refuse("is not granted"))?;
         let claims = assertion::claims(claims).map_err(|why| refuse(&why))?;
-        let signed = assertion::sign(&*credential.configured()?, field, claims);
+        let signed = assertion::sign(&*self.scope.granted()?, field, claims);
         let jwt = signed.map_err(|why| {
             Fault::new(
                 FaultKind::CredentialDead,
@@ -75,7 +75,7 @@ impl Run {
         }
         let material = match &self.scope.purpose {
             // The session that this login makes is what `current` would wait for.
-            Purpose::Login { credential: own } if **own == *name => credential.configured()?,
+            Purpose::Login { credential: own } if **own == *name => self.scope.granted()?,
             Purpose::Login { .. } => return Err(refuse("is no part of this login")),
             _ => credentials.current(credential, self.scope.deadline).await?,
         };

@@ -59,6 +59,8 @@ pub struct Lifecycle {
     /// The provider said that the token of this version is invalid.
     pub(super) invalid: Option<u64>,
     pub(super) dead: bool,
+    /// How often a token was taken up.
+    pub(super) adoptions: u64,
     pub(super) alarms: Alarms,
 }
 
@@ -78,6 +80,7 @@ impl Lifecycle {
             forced: None,
             invalid: None,
             dead: false,
+            adoptions: 0,
             alarms: Alarms::default(),
         }
     }
@@ -163,6 +166,21 @@ impl Lifecycle {
     pub fn wake(&self, now: Now) -> Option<Moment> {
         let attempt = if self.work == Work::Nothing { self.attempt_at(now.mono) } else { None };
         attempt.into_iter().chain(self.alarms.next(now.mono)).min()
+    }
+
+    /// How often a token was taken up: whether an answer changed what is in hand.
+    pub fn adoptions(&self) -> u64 {
+        self.adoptions
+    }
+
+    /// The version that is in hand, serving or not; 0 is none.
+    pub fn in_hand(&self) -> u64 {
+        self.held.map_or(0, |held| held.version)
+    }
+
+    /// What was granted and is to be committed, and how long ago it was asked for.
+    pub fn granted(&self, now: Now) -> Option<(Terms, Duration)> {
+        self.granted.map(|(terms, sent)| (terms, now.mono.since(sent)))
     }
 
     /// What somebody must be told now.

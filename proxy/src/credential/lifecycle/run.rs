@@ -171,6 +171,7 @@ impl Lifecycle {
                 self.wanted &= !held.serves(Duration::ZERO, now.mono);
                 self.alarms.succeeded(&held, now.mono);
                 self.held = Some(held);
+                self.adoptions += 1;
             }
         }
     }

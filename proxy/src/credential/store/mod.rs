@@ -3,6 +3,7 @@
 //! A store sees sealed bytes and versions, and never a secret. It owns the lock that a refresh is made under, the intent that precedes
 //! it, and how old a record is by the best clock there is. Keys contain the family: a store has one line of versions for each.
 
+pub mod closed;
 pub mod disk;
 mod lock;
 pub mod memory;

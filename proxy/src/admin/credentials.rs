@@ -1,0 +1,94 @@
+//! Credentials for a person: a table of what the status says, and the ones that somebody must look after.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Members of a credential's status, in the order of the columns, and what stands above them.
+const COLUMNS: [(&str, &str); 7] = [
+    ("kind", "kind"),
+    ("state", "state"),
+    ("version", "version"),
+    ("age_seconds", "age"),
+    ("expires_at", "expires"),
+    ("next_refresh_at", "next refresh"),
+    ("secrets_due_at", "replace by"),
+];
+
+/// The table of a status, as the control socket tells it. Holds no values, because the status holds none.
+pub fn table(status: &Value) -> String {
+    let heads = ["credential"].into_iter().chain(COLUMNS.map(|(_, head)| head)).map(str::to_owned);
+    let mut rows = vec![heads.collect::<Vec<_>>()];
+    let mut remarks = String::new();
+    for (name, credential) in all(status) {
+        let cells = COLUMNS.iter().map(|(member, _)| cell(member, &credential[*member]));
+        rows.push([name.clone()].into_iter().chain(cells).collect());
+        for member in ["problem", "last_error"] {
+            if let Some(text) = credential[member].as_str() {
+                let _ = writeln!(remarks, "{name}: {text}");
+            }
+        }
+    }
+    let mut table = aligned(&rows);
+    table.push_str(&remarks);
+    table
+}
+
+/// A line for each that does not do what it should; empty if all do.
+pub fn worries(status: &Value) -> String {
+    let worrying = all(status).filter(|(_, credential)| {
+        !matches!(credential["state"].as_str(), Some("good" | "unused")) || credential["problem"].is_string()
+    });
+    let line = |(name, credential): (String, &Value)| {
+        format!("credential {name}: {}\n", credential["state"].as_str().unwrap_or("unknown"))
+    };
+    worrying.map(line).collect()
+}
+
+fn all(status: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let connectors = status["connectors"].as_object().into_iter().flatten();
+    connectors.flat_map(|(connector, status)| {
+        let credentials = status["credentials"].as_object().into_iter().flatten();
+        credentials.map(move |(name, credential)| (format!("{connector}/{name}"), credential))
+    })
+}
+
+fn cell(member: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(seconds) if member.ends_with("_seconds") => format!("{seconds} s"),
+        other => other.to_string(),
+    }
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..=COLUMNS.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_person_sees_a_table_and_what_is_wrong() {
+        let status = json!({ "connectors": { "crm": { "credentials": {
+            "login": { "kind": "refresh-token", "state": "dead", "version": 7, "last_error": "invalid_grant" },
+            "key": { "kind": "static", "state": "good", "version": 1, "age_seconds": 5 },
+        } }, "chat": {} } });
+        let table = table(&status);
+        assert!(table.starts_with("credential  kind           state  version  age"), "{table}");
+        assert!(table.contains("crm/login   refresh-token  dead   7        -"), "{table}");
+        assert!(table.ends_with("crm/login: invalid_grant\n"), "{table}");
+        assert_eq!(worries(&status), "credential crm/login: dead\n");
+    }
+}

@@ -1,0 +1,49 @@
+//! Where records go: chosen once for the process, and for each credential by what it is.
+
+use std::sync::Arc;
+
+use super::record::Sealer;
+use super::store::Store;
+use super::store::closed::Closed;
+use super::store::memory::Memory;
+
+/// A store, and what its records are sealed with.
+#[derive(Clone)]
+pub struct Keeping {
+    pub store: Arc<dyn Store>,
+    pub sealer: Arc<Sealer>,
+}
+
+impl Keeping {
+    /// In memory, for this credential alone: what ends with the process can be won anew.
+    pub fn in_memory() -> Self {
+        Self { store: Arc::new(Memory::default()), sealer: Arc::new(Sealer::of_this_process()) }
+    }
+}
+
+/// Where this process keeps what must outlive it.
+#[derive(Clone)]
+pub struct Keepings {
+    durable: Result<Keeping, Arc<str>>,
+    /// Whether credentials are kept alive before anybody asks.
+    pub eager: bool,
+}
+
+impl Keepings {
+    /// For a process that serves.
+    pub fn serving(durable: Result<Keeping, String>) -> Self {
+        Self { durable: durable.map_err(Arc::from), eager: true }
+    }
+
+    /// For a command that works once, beside a process that may be serving: what is kept is not its to spend.
+    pub fn of_a_command() -> Self {
+        let why = "a refresh token is the running sidecar's to spend, and not a command's";
+        let keeping = Keeping { store: Arc::new(Closed(why.into())), ..Keeping::in_memory() };
+        Self { durable: Ok(keeping), eager: false }
+    }
+
+    /// Where what can be spent for good is kept. The error is a sentence's end.
+    pub fn durable(&self) -> Result<Keeping, Arc<str>> {
+        self.durable.clone()
+    }
+}

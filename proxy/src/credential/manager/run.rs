@@ -1,0 +1,324 @@
+//! One run: what the lifecycle says is done, step by step, with the secrets as they were when it began.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Family, Inner, State};
+use crate::call::Deadline;
+use crate::credential::grant::{Grant, Login, LoginFailed, REFRESH_TOKEN, Session};
+use crate::credential::lifecycle::{
+    Began, Committed, Exchanged, Kept, Latest, Lifecycle, Loaded, Step, Terms,
+};
+use crate::credential::record::Record;
+use crate::credential::store::{Beginning, Commit, Entry, Owner};
+use crate::credential::{Material, SecretValue};
+use crate::fault::{Fault, FaultKind};
+use crate::policy::time::Now;
+use crate::telemetry::metric;
+
+/// What a lock lasts beyond two logins: the store's own time.
+const LOCK_RESERVE: Duration = Duration::from_secs(5);
+
+/// How long a store may take for one answer.
+const STORE_TIME: Duration = Duration::from_secs(2);
+
+struct Run<'a> {
+    inner: &'a Arc<Inner>,
+    owner: Owner,
+    family: Family,
+    /// What was read from the store, or won, and is not in force yet.
+    candidate: Option<Record>,
+    is_over: bool,
+}
+
+impl Inner {
+    /// From the first step to rest.
+    pub(super) async fn run(self: &Arc<Self>, first: Step) {
+        let Some(family) = self.state().family.clone() else { return };
+        let mut run = Run { inner: self, owner: Owner::random(), family, candidate: None, is_over: false };
+        run.go(first).await;
+    }
+}
+
+/// However a run ends, the next one can begin.
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let now = self.inner.clock.now();
+            self.inner.state().life.abandon(rand::random(), now);
+            self.inner.changed.notify_waiters();
+        }
+    }
+}
+
+impl Run<'_> {
+    async fn go(&mut self, mut step: Step) {
+        loop {
+            step = match step {
+                Step::Load => self.load().await,
+                Step::Begin { version } => self.begin(version).await,
+                Step::Exchange { .. } => self.exchange().await,
+                Step::Commit { version } => self.commit(version).await,
+                Step::Bury { version } => self.bury(version).await,
+                Step::Release { spent } => {
+                    self.release(spent).await;
+                    Step::Rest
+                }
+                Step::Rest => break,
+            };
+            self.inner.tell();
+        }
+        self.is_over = true;
+    }
+
+    async fn load(&mut self) -> Step {
+        let store = Arc::clone(&self.inner.managed.keeping.store);
+        let loaded = match self.in_time(store.load(&self.family.key)).await.and_then(|e| self.open(e)) {
+            Ok(Some(latest)) => Loaded::Found(latest),
+            Ok(None) => Loaded::Nothing,
+            Err(reason) => {
+                self.store_failed(&reason);
+                Loaded::Unavailable
+            }
+        };
+        self.answer(|life, random, now| life.loaded(loaded, random, now))
+    }
+
+    async fn begin(&mut self, version: u64) -> Step {
+        let store = Arc::clone(&self.inner.managed.keeping.store);
+        let ttl = self.inner.managed.login_time * 2 + LOCK_RESERVE;
+        let begun = self.in_time(store.begin(&self.family.key, version, self.owner, ttl)).await;
+        let began = match begun {
+            Ok(Beginning::Ours { unfinished }) => Ok(Began::Ours { unfinished }),
+            Ok(Beginning::Held) => Ok(Began::Held),
+            Ok(Beginning::Newer(entry)) => {
+                self.open(Some(entry)).map(|found| found.map_or(Began::Held, Began::Newer))
+            }
+            Err(reason) => Err(reason),
+        };
+        let began = began.unwrap_or_else(|reason| {
+            self.store_failed(&reason);
+            Began::Unavailable
+        });
+        self.answer(|life, random, now| life.began(began, random, now))
+    }
+
+    async fn exchange(&mut self) -> Step {
+        let outcome = match self.is_still_ours().await {
+            Ok(()) => self.log_in().await,
+            Err(how) => Err(how),
+        };
+        let exchanged = match outcome {
+            Ok(session) => self.won(session),
+            Err(how) => how,
+        };
+        self.count(exchanged);
+        self.answer(|life, random, now| life.exchanged(exchanged, random, now))
+    }
+
+    /// Asked right before something is sent: a pause may have cost the lock.
+    async fn is_still_ours(&self) -> Result<(), Exchanged> {
+        let store = &self.inner.managed.keeping.store;
+        match self.in_time(store.holds(&self.family.key, self.owner)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Exchanged::Overtaken),
+            Err(reason) => {
+                self.store_failed(&reason);
+                Err(Exchanged::Unavailable { retry_after: None })
+            }
+        }
+    }
+
+    async fn log_in(&self) -> Result<Session, Exchanged> {
+        let failed = |LoginFailed { fault, how }| {
+            self.inner.note_error(fault);
+            how
+        };
+        let gone = || LoginFailed {
+            fault: Fault::internal("nobody is there to log in"),
+            how: Exchanged::Unavailable { retry_after: None },
+        };
+        let login = self.inner.newest_login().ok_or_else(gone).map_err(failed)?;
+        let grant = Arc::new(self.grant());
+        // Bounded by the login itself, which knows whether something was sent; this is for one that does not keep to it.
+        let deadline = Deadline::after(self.inner.managed.login_time);
+        login.login(&grant, deadline).await.map_err(failed)
+    }
+
+    /// The operator's fields, with the newest refresh token in the place of the seed.
+    fn grant(&self) -> Grant {
+        let managed = &self.inner.managed;
+        let newest = self.refresh_token();
+        let configured = &self.family.configured;
+        let material = if newest.is_none() && managed.extra.is_empty() {
+            Arc::clone(configured)
+        } else {
+            let mut fields = configured.fields.clone();
+            fields.extend(managed.extra.clone());
+            fields.extend(newest.map(|token| (REFRESH_TOKEN.to_owned(), token)));
+            Arc::new(Material::new(configured.version, fields, configured.base_urls.clone()))
+        };
+        let public =
+            managed.fields.plain().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Grant { credential: Arc::clone(&managed.name), kind: managed.kind, public, material }
+    }
+
+    /// The newest of this family; none if it is not that kind of credential.
+    fn refresh_token(&self) -> Option<SecretValue> {
+        if !self.inner.managed.is_mortal() {
+            return None;
+        }
+        let state = self.inner.state();
+        let record = state.record.as_ref().filter(|(key, _)| *key == self.family.key);
+        let newest = record.and_then(|(_, record)| record.refresh_token.clone());
+        newest.or_else(|| self.family.configured.fields.get(REFRESH_TOKEN).cloned())
+    }
+
+    /// A login's answer becomes a record. A provider that names no new refresh token goes on with the old.
+    fn won(&mut self, mut session: Session) -> Exchanged {
+        let rotated = session.fields.remove(REFRESH_TOKEN).filter(|_| self.inner.managed.is_mortal());
+        let (life, refresh_life) = (session.expires_in, session.refresh_expires_in);
+        self.candidate = Some(Record {
+            refresh_token: rotated.or_else(|| self.refresh_token()),
+            fields: session.fields,
+            base_urls: session.base_urls,
+            lacks: session.lacks,
+            ..Record::default()
+        });
+        Exchanged::Granted(Terms { life, refresh_life, family_life: None })
+    }
+
+    async fn commit(&mut self, version: u64) -> Step {
+        let now = self.inner.clock.now();
+        let granted = self.inner.state().life.granted(now);
+        let won = self.candidate.take().or_else(|| self.inner.state().uncommitted.take());
+        let (Some((terms, age)), Some(record)) = (granted, won) else {
+            // The operator replaced the seed meanwhile: what the old one won is let go.
+            return self.answer(|life, random, now| life.committed(Committed::Unavailable, random, now));
+        };
+        let record = Record { terms, ..record };
+        let committed = self.write(version, &record, age).await;
+        match committed {
+            Committed::Durable => self.candidate = Some(record),
+            Committed::Unavailable => self.inner.state().uncommitted = Some(record),
+            Committed::Superseded(_) => {}
+        }
+        self.answer(|life, random, now| life.committed(committed, random, now))
+    }
+
+    async fn bury(&mut self, version: u64) -> Step {
+        let record = Record { is_dead: true, ..Record::default() };
+        let buried = self.write(version, &record, Duration::ZERO).await;
+        self.answer(|life, random, now| life.buried(buried, random, now))
+    }
+
+    async fn write(&mut self, version: u64, record: &Record, age: Duration) -> Committed {
+        let keeping = self.inner.managed.keeping.clone();
+        let written = match keeping.sealer.seal(&self.family.key, record) {
+            Ok(sealed) => {
+                let entry = Entry { version, sealed, age };
+                self.in_time(keeping.store.commit(&self.family.key, self.owner, entry)).await
+            }
+            Err(reason) => Err(reason),
+        };
+        let committed = match written {
+            Ok(Commit::Durable) => Ok(Committed::Durable),
+            Ok(Commit::Superseded(entry)) => self
+                .open(Some(entry))
+                .map(|found| found.map_or(Committed::Unavailable, Committed::Superseded)),
+            Err(reason) => Err(reason),
+        };
+        committed.unwrap_or_else(|reason| {
+            self.store_failed(&reason);
+            Committed::Unavailable
+        })
+    }
+
+    async fn release(&self, spent: bool) {
+        let store = &self.inner.managed.keeping.store;
+        // The lock runs out by itself.
+        if let Err(reason) = self.in_time(store.release(&self.family.key, self.owner, spent)).await {
+            tracing::warn!(credential = %self.inner.managed.name, %reason, "a refresh's lock cannot be given back");
+        }
+    }
+
+    /// A record from the store becomes the candidate.
+    fn open(&mut self, entry: Option<Entry>) -> Result<Option<Latest>, String> {
+        let Some(entry) = entry else { return Ok(None) };
+        let record = self.inner.managed.keeping.sealer.open(&self.family.key, &entry.sealed)?;
+        let (version, age, terms) = (entry.version, entry.age, record.terms);
+        if record.is_dead {
+            return Ok(Some(Latest::Dead { version }));
+        }
+        self.candidate = Some(record);
+        Ok(Some(Latest::Kept(Kept { version, age, terms })))
+    }
+
+    /// Tells the lifecycle; a candidate that it takes up is in force at the same moment.
+    fn answer(&mut self, tell: impl FnOnce(&mut Lifecycle, u64, Now) -> Step) -> Step {
+        let mut state = self.inner.state();
+        let before = state.life.adoptions();
+        let step = tell(&mut state.life, rand::random(), self.inner.clock.now());
+        if state.life.adoptions() > before
+            && let Some(record) = self.candidate.take()
+        {
+            state.take_up(&self.family.key, record);
+        }
+        drop(state);
+        self.inner.changed.notify_waiters();
+        step
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        let late = |_| Err(format!("no answer within {STORE_TIME:?}"));
+        tokio::time::timeout(STORE_TIME, answer).await.unwrap_or_else(late)
+    }
+
+    fn store_failed(&self, reason: &str) {
+        let name = &self.inner.managed.name;
+        tracing::warn!(credential = %name, %reason, "a credential's record cannot be reached");
+        let message =
+            format!("The credential `{name}` cannot be refreshed: what is kept of it cannot be reached.");
+        self.inner.note_error(Fault::new(FaultKind::Unavailable, message));
+    }
+
+    fn count(&self, exchanged: Exchanged) {
+        let outcome = match exchanged {
+            Exchanged::Granted(_) => "granted",
+            Exchanged::Overtaken => "overtaken",
+            Exchanged::Unknown => "unknown",
+            Exchanged::Unavailable { .. } => "unavailable",
+            Exchanged::RateLimited { .. } => "rate_limited",
+            Exchanged::Refused => "refused",
+            Exchanged::Invalid => "invalid",
+        };
+        let [connector, credential] = self.inner.labels();
+        metrics::counter!(metric::CREDENTIAL_REFRESHES, "connector" => connector, "credential" => credential, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
+impl Inner {
+    fn newest_login(&self) -> Option<Arc<dyn Login>> {
+        let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        logins.iter().rev().find(|login| login.is_alive()).map(Arc::clone)
+    }
+
+    fn note_error(&self, fault: Fault) {
+        let at = self.clock.now().wall;
+        self.state().last_error = Some((fault, at));
+    }
+}
+
+impl State {
+    fn take_up(&mut self, key: &Arc<str>, record: Record) {
+        let version = self.held.as_ref().map_or(1, |(_, material)| material.version + 1);
+        let material = Material::new(version, record.fields.clone(), record.base_urls.clone());
+        self.held = Some((self.life.in_hand(), Arc::new(material)));
+        self.lacks = record.lacks.clone();
+        let token = record.refresh_token.clone().map(|token| (REFRESH_TOKEN.to_owned(), token));
+        self.kept = Some(Arc::new(Material::new(version, token.into_iter().collect(), Default::default())));
+        self.record = Some((Arc::clone(key), Arc::new(record)));
+        (self.uncommitted, self.last_error) = (None, None);
+    }
+}

@@ -1,0 +1,59 @@
+//! One credential, seen from outside: its status, its gauges and the age of the operator's secrets.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Credential;
+use crate::telemetry::metric;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+impl Credential {
+    /// How it stands, as JSON: never a value.
+    pub(super) fn status(&self) -> Value {
+        let configured = self.fields.current();
+        let mut status = self.manager().map_or_else(
+            || {
+                json!({
+                    "state": if configured.is_ok() { "good" } else { "unreadable" },
+                    "version": configured.as_ref().ok().map(|material| material.version),
+                })
+            },
+            |manager| manager.status().to_json(),
+        );
+        let (now, changed) = (Timestamp::now(), self.fields.changed());
+        let age = self.rotation.as_ref().and_then(|rotation| rotation.age(changed, now));
+        let due = self.rotation.as_ref().and_then(|rotation| rotation.due(changed));
+        status["kind"] = self.kind.name().into();
+        status["problem"] = self.problem().into();
+        status["secrets_age_days"] = age.map(|age| age.as_secs() / SECONDS_PER_DAY).into();
+        status["secrets_due_at"] = due.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).into();
+        status
+    }
+
+    /// Says, once a day, that the operator's secrets should have been replaced.
+    pub(super) fn look_at_age(&self, connector: &str) {
+        let (now, changed) = (Timestamp::now(), self.fields.changed());
+        let Some(rotation) = self.rotation.as_ref().filter(|r| r.must_be_told(changed, now)) else { return };
+        let (credential, alarm) = (&self.name, "rotation_due");
+        let days = rotation.age(changed, now).unwrap_or_default().as_secs() / SECONDS_PER_DAY;
+        tracing::warn!(%connector, %credential, alarm, days, "the secrets are older than they should be: replace them");
+        let (connector, credential) = (connector.to_owned(), credential.to_string());
+        metrics::counter!(metric::CREDENTIAL_ALARMS, "connector" => connector, "credential" => credential, "alarm" => alarm)
+            .increment(1);
+    }
+
+    /// Brings what is measured of it up to date.
+    pub(super) fn measure(&self, connector: &str) {
+        let Some(manager) = self.manager() else { return };
+        let view = manager.status().view;
+        let labels = || [("connector", connector.to_owned()), ("credential", self.name.to_string())];
+        if let Some(left) = view.life_left {
+            metrics::gauge!(metric::CREDENTIAL_LEFT, &labels()).set(left.as_secs_f64());
+        }
+        if let Some(left) = view.refresh_life_left {
+            metrics::gauge!(metric::CREDENTIAL_REFRESH_LEFT, &labels()).set(left.as_secs_f64());
+        }
+        metrics::gauge!(metric::CREDENTIAL_DEAD, &labels()).set(f64::from(u8::from(view.is_dead)));
+    }
+}
