@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
@@ -24,6 +26,9 @@ use crate::server::{self, Drain, Limits};
 use crate::state::Store;
 use crate::state::disk::Disk;
 use crate::state::shared::Shared;
+
+/// How long the end of a process waits for refreshes that are under way: with the drain before it, less than the kubelet's patience.
+const LAST_REFRESH: Duration = Duration::from_secs(4);
 
 /// Why the process cannot go on; a sentence for the operator.
 #[derive(Debug)]
@@ -162,17 +167,29 @@ pub async fn run(
         let endpoint = Arc::clone(&endpoint);
         async move { endpoint.handle(request).await }
     };
+    let serving = Arc::clone(&gate);
     let reloader = Reloader::new(path.to_owned(), config.clone(), connectors, gate);
     let reloading = tokio::spawn(reloader.run(drain.clone()));
     let limits = Limits { connections: config.agent.max_connections, drain: config.agent.drain.0 };
     let drained = server::serve(agent, handler, limits, drain).await;
     readiness.gone();
     reloading.abort();
-    accounts.finish().await;
+    finish(&serving, &accounts).await;
     writing.finish().await;
     admin.stop().await;
     tracing::info!(cut = drained.cut, "drained");
     Ok(())
+}
+
+/// The last of a process whose calls have ended: refreshes that are under way, and what was counted.
+pub async fn finish(gate: &Gate, accounts: &Accounts) {
+    let catalog = gate.catalog();
+    let connectors = catalog.slots().iter().filter_map(|(_, slot)| slot.connector());
+    let refreshes = join_all(connectors.map(|connector| connector.credentials().finish()));
+    if tokio::time::timeout(LAST_REFRESH, refreshes).await.is_err() {
+        tracing::warn!("ended in the middle of a refresh; the next start takes it up");
+    }
+    accounts.finish().await;
 }
 
 /// A listener; the error names the address.

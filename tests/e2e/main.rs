@@ -26,6 +26,7 @@
 //! | `progress` | how far a call is, and its end before it is done |
 //! | `asking` | calls that ask before they answer |
 //! | `outcomes` | what is said of a write that may have been done |
+//! | `rotation` | secrets that are replaced while they are used |
 //! | `swap` | a connector replaced under load |
 //! | `deeds` | that each misdeed of the probe is tried by a test |
 //! | `hostile_agents` | what an agent cannot break |
@@ -76,6 +77,7 @@ mod progress;
 mod prompts;
 mod reload;
 mod resources;
+mod rotation;
 mod swap;
 mod users;
 mod walls;

@@ -19,6 +19,7 @@ pub mod store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde_json::Value;
 
 pub use age::Rotation;
@@ -167,7 +168,9 @@ impl Credentials {
 
     /// How each stands, by name. Never a value.
     pub fn status(&self) -> Value {
-        Value::Object(self.iter().map(|credential| (credential.name.to_string(), credential.status())).collect())
+        Value::Object(
+            self.iter().map(|credential| (credential.name.to_string(), credential.status())).collect(),
+        )
     }
 
     /// Says what must be said of the operator's secrets by their age alone. To be called now and then.
@@ -178,6 +181,11 @@ impl Credentials {
     /// Brings the gauges up to date.
     pub fn measure(&self, connector: &str) {
         self.iter().for_each(|credential| credential.measure(connector));
+    }
+
+    /// Brings every refresh that is under way to its end, and begins no other.
+    pub async fn finish(&self) {
+        join_all(self.managers().map(Manager::finish)).await;
     }
 
     fn managers(&self) -> impl Iterator<Item = &Manager> {

@@ -67,7 +67,9 @@ impl Sealer {
     /// With the key that a file holds: 32 bytes in base64 or hexadecimal digits. The error is a sentence's end.
     pub fn with_key(text: &SecretValue) -> Result<Self, String> {
         let text = text.expose().trim_ascii();
-        let bytes = Zeroizing::new(STANDARD.decode(text).ok().or_else(|| hex(text)).unwrap_or_default());
+        // Hexadecimal digits are base64 too, of more bytes.
+        let bytes = if text.len() == 2 * KEY_BYTES { hex(text) } else { STANDARD.decode(text).ok() };
+        let bytes = Zeroizing::new(bytes.unwrap_or_default());
         let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice());
         key.map(|key| Self(Zeroizing::new(key))).map_err(|_| {
             "is no key: 32 random bytes in base64 are (`head -c 32 /dev/urandom | base64`)".to_owned()

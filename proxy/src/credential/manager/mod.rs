@@ -20,13 +20,14 @@ use tokio::time::Instant;
 use super::fixed::FixedFields;
 use super::grant::{Login, REFRESH_TOKEN};
 use super::keeping::Keeping;
-use super::lifecycle::{Lifecycle, Renewal, Serving, Settings};
+use super::lifecycle::{Lifecycle, Renewal, Serving, Settings, Step};
 use super::record::Record;
 use super::{Material, SecretValue};
 use crate::call::Deadline;
 use crate::clock::Clock;
 use crate::config::CredentialKind;
 use crate::fault::{Fault, FaultKind};
+use crate::policy::time::Now;
 pub use status::Status;
 
 /// How long one login may take by default: a few exchanges with a slow identity provider.
@@ -80,6 +81,9 @@ struct Inner {
 struct State {
     life: Lifecycle,
     is_driven: bool,
+    is_running: bool,
+    /// No run begins any more.
+    is_closing: bool,
     /// The secrets in hand, with the version that the lifecycle knows them by. Their own version grows over all families.
     held: Option<(u64, Arc<Material>)>,
     /// Why what is in hand cannot be used.
@@ -107,6 +111,8 @@ impl Manager {
         let state = State {
             life: Lifecycle::new(Settings { keep_alive: is_mortal, mortal: is_mortal }),
             is_driven: false,
+            is_running: false,
+            is_closing: false,
             held: None,
             lacks: None,
             family: None,
@@ -166,6 +172,22 @@ impl Manager {
         self.current(deadline).await
     }
 
+    /// Brings a refresh that is under way to its end, and begins no other: what a provider has answered must not be lost.
+    pub async fn finish(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut state = self.0.state();
+                state.is_closing = true;
+                if !state.is_running {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// All secrets that are known of it now.
     pub fn known(&self) -> impl Iterator<Item = Arc<Material>> + use<> {
         let state = self.0.state();
@@ -196,11 +218,9 @@ impl Drop for Manager {
 /// Sleeps between runs without holding what it serves.
 async fn drive(inner: Weak<Inner>, poke: Arc<Notify>) {
     loop {
-        let Some(wake) = (match inner.upgrade() {
-            Some(inner) => Some(inner.work().await),
-            None => None,
-        }) else {
-            return;
+        let wake = match inner.upgrade() {
+            Some(inner) => inner.work().await,
+            None => return,
         };
         tokio::select! {
             () = tokio::time::sleep_until(wake) => {}
@@ -267,13 +287,13 @@ impl Inner {
                 return look;
             }
             let now = self.clock.now();
-            let first = self.state().life.start(now);
-            let Some(first) = first else { break };
-            self.run(first).await;
+            let Some((first, family)) = self.state().begin(now) else { break };
+            self.run(first, family).await;
         }
         self.tell();
-        let wake = self.state().life.wake(self.clock.now()).and_then(|wake| self.clock.instant(wake));
-        wake.map_or(look, |wake| wake.min(look))
+        let state = self.state();
+        let wake = state.life.wake(self.clock.now()).filter(|_| !state.is_closing);
+        wake.and_then(|wake| self.clock.instant(wake)).map_or(look, |wake| wake.min(look))
     }
 
     /// Takes up what the operator changed. Whether there is anything to work with.
@@ -306,6 +326,16 @@ impl Inner {
             None => "session".to_owned(),
         };
         Ok(format!("{connector}/{name}/{seed}").into())
+    }
+}
+
+impl State {
+    /// The first step of a run, with the secrets that it takes up.
+    fn begin(&mut self, now: Now) -> Option<(Step, Family)> {
+        let family = self.family.clone().filter(|_| !self.is_closing)?;
+        let first = self.life.start(now)?;
+        self.is_running = true;
+        Some((first, family))
     }
 }
 

@@ -33,8 +33,7 @@ struct Run<'a> {
 
 impl Inner {
     /// From the first step to rest.
-    pub(super) async fn run(self: &Arc<Self>, first: Step) {
-        let Some(family) = self.state().family.clone() else { return };
+    pub(super) async fn run(self: &Arc<Self>, first: Step, family: Family) {
         let mut run = Run { inner: self, owner: Owner::random(), family, candidate: None, is_over: false };
         run.go(first).await;
     }
@@ -43,11 +42,14 @@ impl Inner {
 /// However a run ends, the next one can begin.
 impl Drop for Run<'_> {
     fn drop(&mut self) {
+        let now = self.inner.clock.now();
+        let mut state = self.inner.state();
+        state.is_running = false;
         if !self.is_over {
-            let now = self.inner.clock.now();
-            self.inner.state().life.abandon(rand::random(), now);
-            self.inner.changed.notify_waiters();
+            state.life.abandon(rand::random(), now);
         }
+        drop(state);
+        self.inner.changed.notify_waiters();
     }
 }
 
