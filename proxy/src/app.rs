@@ -18,7 +18,7 @@ use crate::credential::store::Store as Records;
 use crate::credential::store::disk::OnDisk;
 use crate::credential::{Keeping, Keepings, Source};
 use crate::egress::account::Accounts;
-use crate::gate::{Authenticator, Gate};
+use crate::gate::{Authenticator, Gate, Slot};
 use crate::policy::limit::Leases;
 use crate::protocol::{Endpoint, Settings};
 use crate::reload::{Connectors, Reloader};
@@ -184,7 +184,7 @@ pub async fn run(
 /// The last of a process whose calls have ended: refreshes that are under way, and what was counted.
 pub async fn finish(gate: &Gate, accounts: &Accounts) {
     let catalog = gate.catalog();
-    let connectors = catalog.slots().iter().filter_map(|(_, slot)| slot.connector());
+    let connectors = catalog.slots().values().filter_map(Slot::connector);
     let refreshes = join_all(connectors.map(|connector| connector.credentials().finish()));
     if tokio::time::timeout(LAST_REFRESH, refreshes).await.is_err() {
         tracing::warn!("ended in the middle of a refresh; the next start takes it up");

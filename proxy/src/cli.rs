@@ -167,7 +167,7 @@ pub async fn execute(arguments: Arguments) -> u8 {
         Command::Call { common, identity, tool, arguments, timeout_ms } => {
             call(&common, &identity, &tool, arguments, timeout_ms).await
         }
-        Command::Status { running } => print(status(running).await?.trim_end()),
+        Command::Status { running } => status(running).await,
         Command::Credentials { running } => credentials(running).await,
         Command::Compile { cache, components } => compile(&cache, &components),
         Command::Schema => print(&format!("{:#}", config::schema())),
@@ -334,7 +334,7 @@ async fn call(
 }
 
 /// What the control socket of a running Ferrata says.
-async fn status(running: Running) -> Result<String, AppError> {
+async fn told(running: Running) -> Result<String, AppError> {
     let configured =
         || config::load(&running.config).map(|config| config.admin.control).map_err(AppError::config);
     let control = running.control.map_or_else(configured, |control| Ok(Some(control)))?;
@@ -342,8 +342,12 @@ async fn status(running: Running) -> Result<String, AppError> {
     admin::ask(&control, "/status").await.map_err(AppError::internal)
 }
 
+async fn status(running: Running) -> Done {
+    print(told(running).await?.trim_end())
+}
+
 async fn credentials(running: Running) -> Done {
-    let status = serde_json::from_str(&status(running).await?).map_err(AppError::internal)?;
+    let status = serde_json::from_str(&told(running).await?).map_err(AppError::internal)?;
     print(admin::credentials::table(&status).trim_end())
 }
 

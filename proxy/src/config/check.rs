@@ -193,6 +193,7 @@ fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut
             later => found.add(format!("{at}/kind"), format!("{}: not yet", later.name())),
         }
         login_fields(&at, credential, found);
+        kept::of_its_kind(&at, credential, found);
         for (field, source) in &credential.fields {
             let plain = matches!(source, Field::Text(_)) && source.as_file().is_none();
             if plain && !PUBLIC_FIELDS.contains(&field.as_str()) {

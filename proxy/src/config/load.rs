@@ -220,7 +220,7 @@ connectors:
     upstreams:
       api: { url: ftp://example }
     credentials:
-      bot: { kind: refresh-token, token: abc, positions: [nowhere] }
+      bot: { kind: token-exchange, token: abc, positions: [nowhere], overlap: 1m }
 ";
         let found = messages(text).join("\n");
         for words in [
@@ -228,7 +228,8 @@ connectors:
             "under_score",
             "limits.api.0: `100/1x` is not a wall",
             "ftp",
-            "refresh-token: not yet",
+            "token-exchange: not yet",
+            "overlap: only fields",
             "nowhere",
             "path of a file",
         ] {

@@ -149,3 +149,50 @@ fn accept(session: authenticator::Session, scope: &Scope, sandboxes: &Sandboxes)
         lacks: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: FaultKind) -> Fault {
+        Fault::new(kind, "It failed.")
+    }
+
+    #[test]
+    fn what_a_failure_says_of_the_token_depends_on_who_says_it_and_on_what_was_sent() {
+        use FaultKind as K;
+        let (away, unknown) = (Exchanged::Unavailable { retry_after: None }, Exchanged::Unknown);
+        let limited = Exchanged::RateLimited { retry_after: None };
+        let cases = [
+            (fault(K::Rejected).with_code("invalid_grant"), Fate::Answered(400), Exchanged::Invalid),
+            (fault(K::Rejected).with_code("invalid_client"), Fate::Answered(401), Exchanged::Refused),
+            (fault(K::CredentialDead), Fate::Answered(401), Exchanged::Refused),
+            (fault(K::Unavailable), Fate::NotSent, away),
+            (fault(K::Unavailable), Fate::Answered(503), away),
+            (fault(K::Unavailable), Fate::Answered(403), away),
+            (fault(K::OutcomeUnknown), Fate::Answered(502), unknown),
+            (fault(K::OutcomeUnknown), Fate::NoAnswer, unknown),
+            (fault(K::DeadlineExceeded), Fate::NoAnswer, unknown),
+            // A maintenance page with status 200; a guest that broke after it was answered.
+            (fault(K::SchemaMismatch), Fate::Answered(200), unknown),
+            (fault(K::ConnectorFailed), Fate::Answered(200), unknown),
+            (fault(K::ConnectorFailed), Fate::NotSent, away),
+            (fault(K::RateLimited), Fate::Answered(429), limited),
+        ];
+        for (fault, fate, how) in cases {
+            assert_eq!(meaning(&fault, fate), how, "{fault} after {fate:?}");
+        }
+    }
+
+    #[test]
+    fn who_waits_is_told_of_the_credential_and_not_of_a_call() {
+        let refused = fault(FaultKind::Rejected).with_code("invalid_grant").with_outcome(Outcome::Rejected);
+        let told = failed(refused, Fate::Answered(400), "account").fault;
+        assert_eq!((told.kind, told.outcome), (FaultKind::CredentialDead, Outcome::NotSent));
+        assert_eq!(told.code.as_deref(), Some("invalid_grant"));
+        for kind in [FaultKind::OutcomeUnknown, FaultKind::SchemaMismatch, FaultKind::DeadlineExceeded] {
+            let told = failed(fault(kind), Fate::NoAnswer, "account").fault;
+            assert_eq!((told.kind, told.outcome), (FaultKind::Unavailable, Outcome::NotSent));
+        }
+    }
+}

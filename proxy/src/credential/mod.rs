@@ -205,7 +205,7 @@ impl Credentials {
         let mut all = Scrubber::default();
         for credential in self.entries.values() {
             let won = credential.manager().into_iter().flat_map(Manager::known);
-            for material in credential.fields.known().into_iter().chain(won) {
+            for material in credential.fields.known().chain(won) {
                 all.add_all(&material.scrubber);
             }
         }

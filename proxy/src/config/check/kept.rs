@@ -1,7 +1,23 @@
 //! What must outlive the pod must have a place that does, and a key to be sealed with.
 
 use super::Found;
-use crate::config::{Config, State};
+use crate::config::{Config, Credential, CredentialKind, State};
+
+/// Keys that say something about one kind of credential only.
+pub(super) fn of_its_kind(at: &str, credential: &Credential, found: &mut Found) {
+    let is_static = credential.kind == CredentialKind::Static;
+    if credential.rotates.is_some() && credential.kind != CredentialKind::RefreshToken {
+        found.add(format!("{at}/rotates"), "only a refresh token is replaced with each use");
+    }
+    if credential.overlap.is_some() && !is_static {
+        found.add(format!("{at}/overlap"), "only fields that are used as they are can overlap");
+    }
+    match credential.login_timeout {
+        Some(_) if is_static => found.add(format!("{at}/login_timeout"), "a static credential has no login"),
+        Some(time) if time.0.is_zero() => found.add(format!("{at}/login_timeout"), "no time is no login"),
+        _ => {}
+    }
+}
 
 /// Refresh tokens that are replaced with each use.
 pub(super) fn refresh_tokens(config: &Config, found: &mut Found) {
