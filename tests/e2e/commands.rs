@@ -50,7 +50,7 @@ async fn a_bad_configuration_is_refused_with_all_its_mistakes() {
             assert!(said.contains(place), "{place} is not in: {said}");
         }
     }
-    setup.file("ferrata.yaml", "agent: { auth: { jwt: { issuer: someone } } }\n").unwrap();
+    setup.file("ferrata.yaml", "connectors: { crm: { component: crm.wasm, mapping: {} } }\n").unwrap();
     let output = cli(setup.folder(), ["check"]).await.unwrap();
     assert_eq!(output.status.code(), Some(BAD_CONFIGURATION));
     assert!((out(&output) + &err(&output)).contains("not yet"), "{}", err(&output));
