@@ -13,6 +13,7 @@ use fastrand::Rng;
 use crate::agenda::{Agenda, Ms};
 use crate::egress::account::core::{Asked, Held, Refusal, Request};
 use crate::judge::{Facts, Judge};
+use crate::neighbour::Neighbour;
 use crate::plan::{Kind as TroubleKind, Plan};
 use crate::policy::Priority;
 use crate::policy::breaker::{Kind, Outcome};
@@ -89,6 +90,8 @@ enum Event {
         sidecar: usize,
     },
     Looks,
+    /// The upstream beside this one is asked more.
+    Hangs,
 }
 
 /// Where a call is.
@@ -121,6 +124,10 @@ struct Fleet {
     upstream: Upstream,
     judge: Judge,
     trace: DefaultHasher,
+    /// Of each sidecar.
+    walls: WallSet,
+    /// What hangs beside, one for each sidecar, if anything does.
+    neighbours: Vec<Neighbour>,
 }
 
 /// What a run gave.
@@ -133,10 +140,23 @@ pub struct Run {
 
 /// Runs one seed.
 pub fn run(seed: u64) -> Result<Run, String> {
+    run_fleet(Fleet::new(Plan::of(seed), seed)?)
+}
+
+/// Runs one seed with another upstream beside this one, which hangs.
+pub fn run_beside_a_hanging_one(seed: u64) -> Result<Run, String> {
     let mut fleet = Fleet::new(Plan::of(seed), seed)?;
+    fleet.neighbours = fleet.sidecars.iter().map(|_| Neighbour::new(&fleet.walls)).collect();
+    fleet.agenda.enter(0, Event::Hangs);
+    run_fleet(fleet)
+}
+
+fn run_fleet(mut fleet: Fleet) -> Result<Run, String> {
     fleet.schedule();
     while let Some(event) = fleet.agenda.next() {
-        (fleet.agenda.now(), event).hash(&mut fleet.trace);
+        if event != Event::Hangs {
+            (fleet.agenda.now(), event).hash(&mut fleet.trace);
+        }
         fleet.happens(event);
     }
     let left =
@@ -169,6 +189,8 @@ impl Fleet {
             upstream: Upstream::new(&plan),
             judge: Judge::new(&plan),
             trace: DefaultHasher::new(),
+            walls,
+            neighbours: Vec::new(),
             plan,
         })
     }
@@ -223,6 +245,7 @@ impl Fleet {
                 self.sidecars[step.sidecar].skew += step.by;
             }
             Event::Looks => self.looks(),
+            Event::Hangs => self.hangs(),
         }
     }
 
@@ -450,6 +473,16 @@ impl Fleet {
             && at + every < self.plan.troubles[trouble].to
         {
             self.agenda.enter(at + every, Event::Outsider { trouble });
+        }
+    }
+
+    fn hangs(&mut self) {
+        let at = self.agenda.now();
+        for (sidecar, neighbour) in self.sidecars.iter().zip(&mut self.neighbours) {
+            neighbour.asked(sidecar.now(at));
+        }
+        if at < self.plan.length {
+            self.agenda.enter(at + LOOK_EVERY, Event::Hangs);
         }
     }
 

@@ -9,6 +9,7 @@ mod agenda;
 mod fleet;
 mod judge;
 mod mutants;
+mod neighbour;
 mod plan;
 mod sidecar;
 mod upstream;
@@ -31,6 +32,9 @@ const USAGE: &str = "usage: cargo sim [-- [--seeds N] [--from S] [--mutants all|
 
 /// How often a seed is run twice, to see that it gives the same trace.
 const REPEAT_EVERY: u64 = 100;
+
+/// How often a seed is run once more beside an upstream that hangs.
+const BESIDE_EVERY: u64 = 10;
 
 /// What the command line asks for.
 struct Asked {
@@ -80,6 +84,11 @@ fn simulate(asked: &Asked) -> Result<bool, String> {
         let run = fleet::run(seed)?;
         if seed % REPEAT_EVERY == 0 && fleet::run(seed)?.trace != run.trace {
             return Err(format!("seed {seed} gave two traces"));
+        }
+        if seed % BESIDE_EVERY == 0 {
+            let same = fleet::run_beside_a_hanging_one(seed)?.trace == run.trace;
+            let why = || format!("seed {seed}: the calls do not end as they do without the other upstream");
+            all.check("isolated", same, why);
         }
         all.add(seed, &run.verdict);
         calls += run.calls;

@@ -20,6 +20,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("room", "when all is over, no charge, place or waiter is left"),
     ("starving", "an agent that keeps waiting gets its share"),
     ("reserved", "a step that its workflow has reserved is neither refused nor kept waiting by the wall"),
+    ("isolated", "calls end to the millisecond as they do when no other upstream hangs"),
     ("in-vain", "nothing waits that the upstream could have taken"),
     ("breaker", "while an upstream is down it gets probes, and not the traffic; it is found again"),
 ];
