@@ -105,10 +105,12 @@ pub async fn pass(account: &Arc<Account>, asks: &Request) -> bool {
 pub async fn stack(walls: Walls, store: Store, calls: u32) -> Result<Duration> {
     let (accounts, account) = account("one", walls, store)?;
     let asks = request(&account);
+    // The first waits until the store has been heard; a new Redis gives nothing away for two seconds.
+    let is_open = pass(&account, &asks).await;
     let began = Instant::now();
     for _ in 0..calls {
         let asks = Request { deadline: account.clock().now().mono + DEADLINE, ..asks.clone() };
-        if !black_box(pass(&account, &asks).await) {
+        if !is_open || !black_box(pass(&account, &asks).await) {
             return Err("a call was refused before any wall was reached".into());
         }
     }
