@@ -7,6 +7,7 @@
 //! | `containment` | what a connector cannot do |
 //! | `memory` | what is in a guest's memory, and what is not |
 //! | `batches` | calls that travel as one |
+//! | `exchange` | sessions of users |
 //! | `flow` | what calls have to do with each other, and what stands in for a failed one |
 //! | `languages` | connectors in Python and JavaScript |
 //! | `logins` | credentials that are won by a login |
@@ -58,6 +59,7 @@ mod content;
 mod database;
 mod deeds;
 mod deploy;
+mod exchange;
 mod flow;
 mod hostile_agents;
 mod hostile_guests;

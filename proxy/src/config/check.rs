@@ -17,10 +17,13 @@ const OWN: &str = "ferrata";
 const REDIS_SCHEMES: [&str; 3] = ["redis://", "rediss://", "redis+unix://"];
 
 /// Fields of a login that are no secrets, and may be written as they are.
-const PUBLIC_FIELDS: [&str; 3] = ["subject", "audience", "scope"];
+const PUBLIC_FIELDS: [&str; 5] = ["subject", "audience", "scope", "resource", "subject_token_type"];
 
 /// What a login may have beside what it needs.
 const OPTIONAL_LOGIN_FIELDS: [&str; 3] = ["subject", "scope", "client_secret"];
+
+/// What an exchange of tokens may have beside that. With a `subject_token` of the operator's it is for everybody, without one for each user.
+const OPTIONAL_EXCHANGE_FIELDS: [&str; 4] = ["audience", "resource", "subject_token", "subject_token_type"];
 
 /// Every mistake as JSON Pointer and message.
 pub fn mistakes(config: &Config) -> Vec<(String, String)> {
@@ -39,6 +42,7 @@ pub fn mistakes(config: &Config) -> Vec<(String, String)> {
         connector_name(name, &mut found);
         self::connector(&format!("/connectors/{name}"), connector, &mut found);
     }
+    users(config, &mut found);
     sandboxes(config, &mut found);
     walls::shared_accounts(config, &mut found);
     kept::refresh_tokens(config, &mut found);
@@ -185,13 +189,6 @@ fn upstream(at: &str, upstream: &Upstream, found: &mut Found) {
 fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut Found) {
     for (name, credential) in credentials {
         let at = format!("{at}/credentials/{name}");
-        match credential.kind {
-            CredentialKind::Static
-            | CredentialKind::ClientCredentials
-            | CredentialKind::RefreshToken
-            | CredentialKind::JwtBearer => {}
-            later => found.add(format!("{at}/kind"), format!("{}: not yet", later.name())),
-        }
         login_fields(&at, credential, found);
         kept::of_its_kind(&at, credential, found);
         for (field, source) in &credential.fields {
@@ -215,14 +212,41 @@ fn login_fields(at: &str, credential: &Credential, found: &mut Found) {
         CredentialKind::ClientCredentials => &["client_id", "client_secret"],
         CredentialKind::JwtBearer => &["client_id", "key", "audience"],
         CredentialKind::RefreshToken => &["client_id", "refresh_token"],
-        _ => return,
+        CredentialKind::TokenExchange => &["client_id"],
+        CredentialKind::Static => &[],
     };
+    if credential.per_user
+        && (credential.kind != CredentialKind::JwtBearer || credential.fields.contains_key("subject"))
+    {
+        found.add(format!("{at}/per_user"), "is for `jwt-bearer`, in the place of a `subject`");
+    }
+    if credential.kind == CredentialKind::Static {
+        return;
+    }
     for field in needed.iter().filter(|field| !credential.fields.contains_key(**field)) {
         found.add(at, format!("{} needs the field `{field}`", credential.kind.name()));
     }
+    let is_exchange = credential.kind == CredentialKind::TokenExchange;
     for field in credential.fields.keys() {
-        if !needed.contains(&field.as_str()) && !OPTIONAL_LOGIN_FIELDS.contains(&field.as_str()) {
+        let optional = OPTIONAL_LOGIN_FIELDS.contains(&field.as_str())
+            || is_exchange && OPTIONAL_EXCHANGE_FIELDS.contains(&field.as_str());
+        if !needed.contains(&field.as_str()) && !optional {
             found.add(format!("{at}/{field}"), "unknown key");
+        }
+    }
+}
+
+/// What is each user's own needs users.
+fn users(config: &Config, found: &mut Found) {
+    if config.agent.users.is_some() || matches!(config.agent.auth, Auth::Jwt(_)) {
+        return;
+    }
+    for (connector, name, credential) in config.connectors.iter().flat_map(|(connector, c)| {
+        c.credentials.iter().map(move |(name, credential)| (connector, name, credential))
+    }) {
+        if credential.is_per_user() {
+            let message = "is each user's own, and nobody says who the users are: it needs `agent.users`, or `agent.auth.jwt`";
+            found.add(format!("/connectors/{connector}/credentials/{name}"), message);
         }
     }
 }

@@ -27,6 +27,9 @@ pub struct Credential {
     /// the others of its fleet from going on.
     #[serde(default)]
     pub login_timeout: Option<Period>,
+    /// Of `jwt-bearer`: whether assertions are for the user for whom a call is, in the place of a `subject`. Each user has a session of their own.
+    #[serde(default)]
+    pub per_user: bool,
     /// Of a refresh token: whether the identity provider gives a new one with each refresh and takes the old one once. Unless it does
     /// not, each must be kept: `state` cannot be `memory` then, and needs a `key`. Default: yes.
     #[serde(default)]
@@ -55,6 +58,13 @@ impl Credential {
         self.rotate.or(default).map(Days::duration)
     }
 
+    /// Whether each user has a session of their own.
+    pub fn is_per_user(&self) -> bool {
+        let exchanges =
+            self.kind == CredentialKind::TokenExchange && !self.fields.contains_key("subject_token");
+        exchanges || self.per_user
+    }
+
     /// Whether losing what it was refreshed to last would be the end of it.
     pub fn must_be_kept(&self) -> bool {
         self.kind == CredentialKind::RefreshToken && self.rotates != Some(false)
@@ -74,7 +84,9 @@ pub enum CredentialKind {
     /// The component logs in with an assertion that the host signs (RFC 7523): fields `key`, `client_id`, `audience` and
     /// perhaps `subject`.
     JwtBearer,
-    /// Not built yet.
+    /// The component exchanges the token of the user for whom a call is for one of the system's (RFC 8693): fields `client_id`, and usually
+    /// `client_secret`. Each user has a session of their own; a call for no user has none. With a field `subject_token` it is the operator's token
+    /// that is exchanged, for everybody.
     TokenExchange,
 }
 

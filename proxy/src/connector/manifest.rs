@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::config::{self, CredentialKind, Position};
 use crate::credential::{
-    Credential, Credentials, FixedFields, Keeping, Keepings, LOGIN_TIME, Managed, Rotation, Source,
+    Credential, Credentials, Exchange, FixedFields, Keeping, Keepings, LOGIN_TIME, Managed, Rotation, Source,
 };
 use crate::egress::operation::{Effect, Operation, Operations};
 use crate::policy::limit::quota::Quota;
@@ -321,6 +321,11 @@ impl NeededCredential {
         if granted.kind == CredentialKind::Static {
             return Ok(credential);
         }
+        let login_time = granted.login_timeout.map_or(LOGIN_TIME, |time| time.0);
+        if granted.is_per_user() {
+            let (connector, kind) = (Arc::clone(connector), granted.kind);
+            return Ok(credential.of_users(Exchange { connector, name, kind, fields, login_time }));
+        }
         let keeping = if granted.must_be_kept() {
             keepings.durable().map_err(|why| format!("the credential `{name}` cannot be kept: {why}"))?
         } else {
@@ -332,7 +337,7 @@ impl NeededCredential {
             kind: granted.kind,
             fields,
             extra: BTreeMap::new(),
-            login_time: granted.login_timeout.map_or(LOGIN_TIME, |time| time.0),
+            login_time,
             keeping,
         }))
     }

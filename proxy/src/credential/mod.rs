@@ -15,6 +15,7 @@ mod secret;
 mod seen;
 mod source;
 pub mod store;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,8 +30,9 @@ pub use keeping::{Keeping, Keepings};
 pub use manager::{LOGIN_TIME, Managed, Manager, Status};
 pub use secret::SecretValue;
 pub use source::Source;
+pub use users::{Exchange, Users};
 
-use crate::call::Deadline;
+use crate::call::{Deadline, Subject};
 use crate::config::{CredentialKind, Position};
 use crate::egress::scrub::Scrubber;
 use crate::fault::{Fault, FaultKind};
@@ -73,6 +75,8 @@ pub struct Credential {
     rotation: Option<Rotation>,
     /// Present if the fields are only the way to a session.
     manager: Option<Manager>,
+    /// Present if each user has a session of their own.
+    users: Option<Arc<Users>>,
 }
 
 impl Credential {
@@ -84,8 +88,8 @@ impl Credential {
         sign: bool,
         fields: Arc<FixedFields>,
     ) -> Self {
-        let (kind, rotation, manager) = (CredentialKind::Static, None, None);
-        Self { name, kind, upstreams, positions, sign, fields, rotation, manager }
+        let (kind, rotation, manager, users) = (CredentialKind::Static, None, None, None);
+        Self { name, kind, upstreams, positions, sign, fields, rotation, manager, users }
     }
 
     /// The same, of secrets that should be replaced from time to time.
@@ -96,6 +100,16 @@ impl Credential {
     /// The same, if its fields are the way to a session.
     pub fn managed(self, managed: Managed) -> Self {
         Self { kind: managed.kind, manager: Some(Manager::new(managed)), ..self }
+    }
+
+    /// The same, if its fields are the way to a session of each user's own.
+    pub fn of_users(self, exchange: Exchange) -> Self {
+        Self { kind: exchange.kind, users: Some(Users::new(exchange)), ..self }
+    }
+
+    /// The sessions of users, if each has one of their own.
+    pub fn users(&self) -> Option<&Arc<Users>> {
+        self.users.as_ref()
     }
 
     /// The fields as the operator configured them: the secrets themselves, or those of the grant.
@@ -159,6 +173,7 @@ impl Credentials {
     /// Wires one more who runs logins, the newest generation's.
     pub fn add_login(&self, login: &Arc<dyn Login>) {
         self.managers().for_each(|manager| manager.add_login(Arc::clone(login)));
+        self.entries.values().filter_map(|c| c.users()).for_each(|users| users.add_login(login));
     }
 
     /// Begins to keep alive what must be, though nobody has asked for it yet.
@@ -200,23 +215,30 @@ impl Credentials {
         self.entries.values().map(Arc::as_ref)
     }
 
-    /// Finds everything secret that is known of this connector's credentials at this moment.
-    pub fn scrubber(&self) -> Scrubber {
+    /// Finds everything secret that is known of this connector's credentials at this moment; of users' sessions, that of `subject`.
+    pub fn scrubber(&self, subject: Option<&Subject>) -> Scrubber {
         let mut all = Scrubber::default();
         for credential in self.entries.values() {
             let won = credential.manager().into_iter().flat_map(Manager::known);
-            for material in credential.fields.known().chain(won) {
+            let of_user = credential.users().into_iter().flat_map(|users| users.known(subject));
+            for material in credential.fields.known().chain(won).chain(of_user) {
                 all.add_all(&material.scrubber);
             }
         }
         all
     }
 
-    /// The secrets that requests may be written with now; logs in first if need be.
-    pub async fn current(&self, credential: &Credential, deadline: Deadline) -> Result<Arc<Material>, Fault> {
-        match &credential.manager {
-            Some(manager) => manager.current(deadline).await,
-            None => credential.configured(),
+    /// The secrets that requests for `subject` may be written with now; logs in first if need be.
+    pub async fn current(
+        &self,
+        credential: &Credential,
+        subject: Option<&Subject>,
+        deadline: Deadline,
+    ) -> Result<Arc<Material>, Fault> {
+        match (&credential.users, &credential.manager) {
+            (Some(users), _) => users.current(subject, deadline).await,
+            (None, Some(manager)) => manager.current(deadline).await,
+            (None, None) => credential.configured(),
         }
     }
 
@@ -224,9 +246,13 @@ impl Credentials {
     pub async fn renew(
         &self,
         credential: &Credential,
+        subject: Option<&Subject>,
         version: u64,
         deadline: Deadline,
     ) -> Result<Arc<Material>, Fault> {
+        if let Some(users) = &credential.users {
+            return users.renew(subject, version, deadline).await;
+        }
         if let Some(manager) = &credential.manager {
             return manager.renew(version, deadline).await;
         }

@@ -24,6 +24,9 @@ impl Credential {
         let (now, changed) = (Timestamp::now(), self.fields.changed());
         let age = self.rotation.as_ref().and_then(|rotation| rotation.age(changed, now));
         let due = self.rotation.as_ref().and_then(|rotation| rotation.due(changed));
+        if let Some(users) = self.users() {
+            status["users"] = users.count().into();
+        }
         status["kind"] = self.kind.name().into();
         status["problem"] = self.problem().into();
         status["secrets_age_days"] = age.map(|age| age.as_secs() / SECONDS_PER_DAY).into();

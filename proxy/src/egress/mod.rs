@@ -171,7 +171,7 @@ impl Egress {
         //  6. credential: secrets are written last, so that nothing above ever holds them
         let materials = self.materials(scope, request).await?;
         let base = upstream.base(materials.values())?;
-        let mut scrubber = self.credentials.scrubber();
+        let mut scrubber = self.credentials.scrubber(scope.caller.subject.as_ref());
         let wire = request.write(&base, scope, &materials, &mut scrubber)?;
         sending.note_sent(scope, &mut leave);
         //  7. client: connection, TLS, bounds, deadline
@@ -308,7 +308,11 @@ impl Egress {
             let credential = self.credentials.get(name).ok_or_else(missing)?;
             let material = match scope.purpose {
                 Purpose::Login { .. } => scope.granted()?,
-                _ => self.credentials.current(credential, scope.deadline).await?,
+                _ => {
+                    self.credentials
+                        .current(credential, scope.caller.subject.as_ref(), scope.deadline)
+                        .await?
+                }
             };
             materials.insert(Arc::clone(name), material);
         }

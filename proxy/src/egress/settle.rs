@@ -143,7 +143,11 @@ impl Egress {
         for (name, material) in &mut exchange.materials {
             let missing = || Fault::internal(format!("the credential `{name}` is gone"));
             let credential = self.credentials.get(name).ok_or_else(missing)?;
-            match self.credentials.renew(credential, material.version, scope.deadline).await {
+            match self
+                .credentials
+                .renew(credential, scope.caller.subject.as_ref(), material.version, scope.deadline)
+                .await
+            {
                 Ok(newer) => (*material, any) = (newer, true),
                 Err(fault) => first = first.or(Some(fault)),
             }

@@ -47,7 +47,12 @@ impl log::Host for Guest {
 impl super::Run {
     /// Without the secrets that this connector is configured with, and without control characters.
     pub fn scrub(&self, text: &str) -> String {
-        let clean = self.runtime.egress.credentials.scrubber().scrub(text.as_bytes());
+        let clean = self
+            .runtime
+            .egress
+            .credentials
+            .scrubber(self.scope.caller.subject.as_ref())
+            .scrub(text.as_bytes());
         let clean = clean.map_or_else(|| text.to_owned(), |c| String::from_utf8_lossy(&c).into_owned());
         clean.replace(|c: char| c.is_control(), " ")
     }

@@ -77,7 +77,11 @@ impl Run {
             // The session that this login makes is what `current` would wait for.
             Purpose::Login { credential: own } if **own == *name => self.scope.granted()?,
             Purpose::Login { .. } => return Err(refuse("is no part of this login")),
-            _ => credentials.current(credential, self.scope.deadline).await?,
+            _ => {
+                credentials
+                    .current(credential, self.scope.caller.subject.as_ref(), self.scope.deadline)
+                    .await?
+            }
         };
         material.fields.get(field).cloned().ok_or_else(|| refuse("does not exist"))
     }

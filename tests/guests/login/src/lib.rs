@@ -27,8 +27,12 @@ fn connector() -> Connector<NoSettings, WithLogin> {
         .describe("A system with a login of its own.")
         .upstream(Upstream::http("api"))
         .credential(
-            Credential::login("account", "api", &["client-credentials", "jwt-bearer", "refresh-token"])
-                .field("access_token"),
+            Credential::login(
+                "account",
+                "api",
+                &["client-credentials", "jwt-bearer", "refresh-token", "token-exchange"],
+            )
+            .field("access_token"),
         )
         .operations(&[TOKEN])
         .tool(tool("whoami", &WHOAMI, whoami))
