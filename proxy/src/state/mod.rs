@@ -3,6 +3,8 @@
 //! A store never decides about a call: [`Limits`] decides, with what a store granted ahead. So a call waits for a store only when
 //! demand outruns the grants. One task per account ([`Store::keep`]) moves what [`Limits`] has for the store, and back.
 
+#[cfg(test)]
+mod booking_tests;
 pub mod disk;
 #[cfg(test)]
 mod exchange_tests;
