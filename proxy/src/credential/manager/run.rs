@@ -1,20 +1,17 @@
-//! One run: what the lifecycle says is done, step by step, with the secrets as they were when it began.
+//! One run: what the lifecycle says is done, step by step, with the secrets as they were when it began. The step that asks the provider is
+//! [`exchange`](super::exchange)'s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Family, Inner, State};
-use crate::call::Deadline;
-use crate::credential::grant::{Grant, Login, LoginFailed, REFRESH_TOKEN, Session};
-use crate::credential::lifecycle::{
-    Began, Committed, Exchanged, Kept, Latest, Lifecycle, Loaded, Step, Terms,
-};
+use super::inner::{Family, Inner, State};
+use crate::credential::Material;
+use crate::credential::grant::REFRESH_TOKEN;
+use crate::credential::lifecycle::{Began, Committed, Kept, Latest, Lifecycle, Loaded, Step};
 use crate::credential::record::Record;
 use crate::credential::store::{Beginning, Commit, Entry, Owner};
-use crate::credential::{Material, SecretValue};
 use crate::fault::{Fault, FaultKind};
 use crate::policy::time::Now;
-use crate::telemetry::metric;
 
 /// What a lock lasts beyond two logins: the store's own time.
 const LOCK_RESERVE: Duration = Duration::from_secs(5);
@@ -22,12 +19,12 @@ const LOCK_RESERVE: Duration = Duration::from_secs(5);
 /// How long a store may take for one answer.
 const STORE_TIME: Duration = Duration::from_secs(2);
 
-struct Run<'a> {
-    inner: &'a Arc<Inner>,
-    owner: Owner,
-    family: Family,
+pub(super) struct Run<'a> {
+    pub(super) inner: &'a Arc<Inner>,
+    pub(super) owner: Owner,
+    pub(super) family: Family,
     /// What was read from the store, or won, and is not in force yet.
-    candidate: Option<Record>,
+    pub(super) candidate: Option<Record>,
     is_over: bool,
 }
 
@@ -105,91 +102,6 @@ impl Run<'_> {
         self.answer(|life, random, now| life.began(began, random, now))
     }
 
-    async fn exchange(&mut self) -> Step {
-        let outcome = match self.is_still_ours().await {
-            Ok(()) => self.log_in().await,
-            Err(how) => Err(how),
-        };
-        let exchanged = match outcome {
-            Ok(session) => self.won(session),
-            Err(how) => how,
-        };
-        self.count(exchanged);
-        self.answer(|life, random, now| life.exchanged(exchanged, random, now))
-    }
-
-    /// Asked right before something is sent: a pause may have cost the lock.
-    async fn is_still_ours(&self) -> Result<(), Exchanged> {
-        let store = &self.inner.managed.keeping.store;
-        match self.in_time(store.holds(&self.family.key, self.owner)).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Exchanged::Overtaken),
-            Err(reason) => {
-                self.store_failed(&reason);
-                Err(Exchanged::Unavailable { retry_after: None })
-            }
-        }
-    }
-
-    async fn log_in(&self) -> Result<Session, Exchanged> {
-        let failed = |LoginFailed { fault, how }| {
-            self.inner.note_error(fault);
-            how
-        };
-        let gone = || LoginFailed {
-            fault: Fault::internal("nobody is there to log in"),
-            how: Exchanged::Unavailable { retry_after: None },
-        };
-        let login = self.inner.newest_login().ok_or_else(gone).map_err(failed)?;
-        let grant = Arc::new(self.grant());
-        // Bounded by the login itself, which knows whether something was sent; this is for one that does not keep to it.
-        let deadline = Deadline::after(self.inner.managed.login_time);
-        login.login(&grant, deadline).await.map_err(failed)
-    }
-
-    /// The operator's fields, with the newest refresh token in the place of the seed.
-    fn grant(&self) -> Grant {
-        let managed = &self.inner.managed;
-        let newest = self.refresh_token();
-        let configured = &self.family.configured;
-        let material = if newest.is_none() && managed.extra.is_empty() {
-            Arc::clone(configured)
-        } else {
-            let mut fields = configured.fields.clone();
-            fields.extend(managed.extra.clone());
-            fields.extend(newest.map(|token| (REFRESH_TOKEN.to_owned(), token)));
-            Arc::new(Material::new(configured.version, fields, configured.base_urls.clone()))
-        };
-        let public =
-            managed.fields.plain().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Grant { credential: Arc::clone(&managed.name), kind: managed.kind, public, material }
-    }
-
-    /// The newest of this family; none if it is not that kind of credential.
-    fn refresh_token(&self) -> Option<SecretValue> {
-        if !self.inner.managed.is_mortal() {
-            return None;
-        }
-        let state = self.inner.state();
-        let record = state.record.as_ref().filter(|(key, _)| *key == self.family.key);
-        let newest = record.and_then(|(_, record)| record.refresh_token.clone());
-        newest.or_else(|| self.family.configured.fields.get(REFRESH_TOKEN).cloned())
-    }
-
-    /// A login's answer becomes a record. A provider that names no new refresh token goes on with the old.
-    fn won(&mut self, mut session: Session) -> Exchanged {
-        let rotated = session.fields.remove(REFRESH_TOKEN).filter(|_| self.inner.managed.is_mortal());
-        let (life, refresh_life) = (session.expires_in, session.refresh_expires_in);
-        self.candidate = Some(Record {
-            refresh_token: rotated.or_else(|| self.refresh_token()),
-            fields: session.fields,
-            base_urls: session.base_urls,
-            lacks: session.lacks,
-            ..Record::default()
-        });
-        Exchanged::Granted(Terms { life, refresh_life, family_life: None })
-    }
-
     async fn commit(&mut self, version: u64) -> Step {
         let now = self.inner.clock.now();
         let granted = self.inner.state().life.granted(now);
@@ -257,7 +169,7 @@ impl Run<'_> {
     }
 
     /// Tells the lifecycle; a candidate that it takes up is in force at the same moment.
-    fn answer(&mut self, tell: impl FnOnce(&mut Lifecycle, u64, Now) -> Step) -> Step {
+    pub(super) fn answer(&mut self, tell: impl FnOnce(&mut Lifecycle, u64, Now) -> Step) -> Step {
         let mut state = self.inner.state();
         let before = state.life.adoptions();
         let step = tell(&mut state.life, rand::random(), self.inner.clock.now());
@@ -271,42 +183,25 @@ impl Run<'_> {
         step
     }
 
-    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    pub(super) async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
         let late = |_| Err(format!("no answer within {STORE_TIME:?}"));
         tokio::time::timeout(STORE_TIME, answer).await.unwrap_or_else(late)
     }
 
-    fn store_failed(&self, reason: &str) {
+    pub(super) fn store_failed(&self, reason: &str) {
         let name = &self.inner.managed.name;
         tracing::warn!(credential = %name, %reason, "a credential's record cannot be reached");
         let message =
             format!("The credential `{name}` cannot be refreshed: what is kept of it cannot be reached.");
         self.inner.note_error(Fault::new(FaultKind::Unavailable, message));
     }
-
-    fn count(&self, exchanged: Exchanged) {
-        let outcome = match exchanged {
-            Exchanged::Granted(_) => "granted",
-            Exchanged::Overtaken => "overtaken",
-            Exchanged::Unknown => "unknown",
-            Exchanged::Unavailable { .. } => "unavailable",
-            Exchanged::RateLimited { .. } => "rate_limited",
-            Exchanged::Refused => "refused",
-            Exchanged::Invalid => "invalid",
-        };
-        let [connector, credential] = self.inner.labels();
-        metrics::counter!(metric::CREDENTIAL_REFRESHES, "connector" => connector, "credential" => credential, "outcome" => outcome)
-            .increment(1);
-    }
 }
 
 impl Inner {
-    fn newest_login(&self) -> Option<Arc<dyn Login>> {
-        let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        logins.iter().rev().find(|login| login.is_alive()).map(Arc::clone)
-    }
-
-    fn note_error(&self, fault: Fault) {
+    pub(super) fn note_error(&self, fault: Fault) {
         let at = self.clock.now().wall;
         self.state().last_error = Some((fault, at));
     }

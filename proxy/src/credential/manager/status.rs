@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Inner;
+use super::inner::Inner;
 use crate::credential::lifecycle::View;
 use crate::policy::time::Now;
 

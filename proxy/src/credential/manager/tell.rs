@@ -1,6 +1,6 @@
 //! Telling people: alarms in the log and in metrics.
 
-use super::{DEAD, Inner};
+use super::inner::{DEAD, Inner};
 use crate::credential::lifecycle::Event;
 use crate::telemetry::metric;
 

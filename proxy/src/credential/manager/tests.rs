@@ -1,10 +1,14 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::time::Instant;
+
+use super::inner::LOOK_EVERY;
 use super::*;
 use crate::credential::Source;
-use crate::credential::grant::{Grant, LoginFailed, Session};
+use crate::credential::grant::{Grant, LoginFailed, REFRESH_TOKEN, Session};
 use crate::credential::lifecycle::Exchanged;
 use crate::credential::record::Sealer;
 use crate::credential::store::memory::Memory;
