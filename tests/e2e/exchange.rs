@@ -13,7 +13,10 @@ use crate::logins::{CLIENT_SECRET, token};
 use crate::{done, fault};
 
 async fn start(upstream: &Upstream, issuer: &Issuer, credential: Value) -> Ferrata {
-    let setup = Setup::new().unwrap();
+    start_in(Setup::new().unwrap(), upstream, issuer, credential).await
+}
+
+pub async fn start_in(setup: Setup, upstream: &Upstream, issuer: &Issuer, credential: Value) -> Ferrata {
     setup.file("keys.json", issuer.keys()).unwrap();
     setup.file("client", CLIENT_SECRET).unwrap();
     let connector = json!({
@@ -25,11 +28,12 @@ async fn start(upstream: &Upstream, issuer: &Issuer, credential: Value) -> Ferra
     Ferrata::start(setup).await.unwrap()
 }
 
-fn exchange() -> Value {
+pub fn exchange() -> Value {
     json!({ "kind": "token-exchange", "client_id": { "value": "the-client" }, "client_secret": "./client" })
 }
 
-async fn whoami(ferrata: &Ferrata, user: Option<&str>) -> Outcome {
+/// What the system says of who calls.
+pub async fn whoami(ferrata: &Ferrata, user: Option<&str>) -> Outcome {
     let client = match user {
         Some(token) => ferrata.agent().with("ferrata-subject-token", token).unwrap(),
         None => ferrata.agent(),

@@ -10,11 +10,13 @@ use ferrata_tests::connectors::{self, GUEST_TOKEN};
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
+use ferrata_tests::wait;
 use http::StatusCode;
 use serde_json::json;
 
 use crate::database::Database;
-use crate::{done, logins};
+use crate::issuer::Issuer;
+use crate::{done, exchange, logins};
 
 /// What the login wins. No part of it is anywhere else.
 const ACCESS_TOKEN: &str = "4cc355-t0k3n-that-no-guest-sees";
@@ -152,6 +154,37 @@ async fn what_a_login_is_made_with_and_what_it_wins_is_in_no_guests_memory() {
     for memory in [&with_token, &in_login, &after] {
         holds_none_of(ACCESS_TOKEN, memory);
         holds_none_of(logins::CLIENT_SECRET, memory);
+    }
+}
+
+#[tokio::test]
+async fn a_users_token_and_what_it_is_exchanged_for_are_in_no_guests_memory() {
+    let (upstream, issuer) = (Upstream::start().await.unwrap(), Issuer::new());
+    let setup = Setup::new().unwrap().with(&["sandbox"], json!({ "reuse": true }));
+    let ferrata = exchange::start_in(setup, &upstream, &issuer, exchange::exchange()).await;
+    let user = issuer.token("ann", "app");
+    upstream.reply(Reply::HeldThen(json!({ "access_token": ACCESS_TOKEN, "expires_in": 3600 }).to_string()));
+    upstream.reply(Reply::HeldThen(json!({ "name": "ann" }).to_string()));
+    let looking = async {
+        upstream.holds(1).await.unwrap();
+        let in_login = guest_memory(ferrata.pid());
+        upstream.release();
+        let next = async || (upstream.seen().len() == 2).then_some(());
+        wait::until("the request behind the login", next).await.unwrap();
+        upstream.holds(1).await.unwrap();
+        let in_call = guest_memory(ferrata.pid());
+        upstream.release();
+        (in_login, in_call)
+    };
+    let (outcome, (in_login, in_call)) = tokio::join!(exchange::whoami(&ferrata, Some(&user)), looking);
+    done(outcome);
+    assert!(String::from_utf8_lossy(&upstream.seen()[0].body).contains(&user));
+    assert_eq!(upstream.seen()[1].header("authorization"), format!("Bearer {ACCESS_TOKEN}"));
+    assert!(holds(&in_login, b"subject_token") && holds(&in_call, b"account.access_token"));
+    let (_, signature) = user.rsplit_once('.').unwrap();
+    for memory in [&in_login, &in_call, &guest_memory(ferrata.pid())] {
+        holds_none_of(ACCESS_TOKEN, memory);
+        holds_none_of(signature, memory);
     }
 }
 
