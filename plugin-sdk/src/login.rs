@@ -13,7 +13,8 @@ use crate::secret::{Secret, secret};
 
 /// What is to be done: a grant for a credential.
 ///
-/// The grant's secrets are fields of the credential, usable only here: `client_secret`, `refresh_token`, `key`, `subject_token`.
+/// The grant's secrets are fields of the credential, usable only here: `client_secret`, `client_key`, `refresh_token`, `key`,
+/// `subject_token`.
 #[derive(Clone, Debug)]
 pub struct Login {
     credential: String,
@@ -67,6 +68,15 @@ impl Login {
     pub fn signed_jwt(&self, claims: &Map<String, Value>) -> Result<Secret, Fault> {
         let claims = Value::Object(claims.clone()).to_string();
         Ok(Secret(host::sign_jwt(self.secret("key").name(), &claims)?))
+    }
+
+    /// A JWT that says who the client is (RFC 7523, 2.2), signed with the credential's `client_key`, as a secret. All claims are the host's: `iss`
+    /// and `sub` are the `client_id`, `aud` is the `client_audience`.
+    ///
+    /// # Errors
+    /// The host's fault if there is no such key.
+    pub fn client_assertion(&self) -> Result<Secret, Fault> {
+        Ok(Secret(host::sign_jwt(self.secret("client_key").name(), "{}")?))
     }
 
     /// The fault for a grant that the connector does not understand.

@@ -78,8 +78,8 @@ impl Parts {
         self
     }
 
-    /// The value of an `Authorization` header for HTTP Basic (RFC 7617). OAuth wants both halves form-encoded first: its own
-    /// client authentication is [`oauth`](crate::oauth)'s.
+    /// The value of an `Authorization` header for HTTP Basic (RFC 7617), both halves as they are. OAuth wants them form-encoded first, which
+    /// matters for secrets with other characters than letters, digits, `-`, `.` and `_`.
     pub fn basic(user: impl Into<Atom>, password: impl Into<Atom>) -> Self {
         Self::new().raw("Basic ").encoded(Encoding::Base64, [user.into(), ":".into(), password.into()])
     }
