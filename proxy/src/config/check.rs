@@ -1,13 +1,12 @@
 //! What a schema cannot say: relations between values, and what is not built yet.
 
+mod credentials;
 mod kept;
 mod walls;
 
-use std::collections::BTreeMap;
-
 use super::{
-    Auth, BaseUrl, Config, Connector, Credential, CredentialKind, Field, Jwt, MAX_CALL_SANDBOXES,
-    MAX_MEMORY_BYTES, Position, Sandbox, SqlUrl, State, Upstream, key_address,
+    Auth, BaseUrl, Config, Connector, Jwt, MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES, Sandbox, SqlUrl, State,
+    Upstream, key_address,
 };
 
 /// What comes first in the names of Ferrata's own tools.
@@ -15,15 +14,6 @@ const OWN: &str = "ferrata";
 
 /// How a Redis is reached.
 const REDIS_SCHEMES: [&str; 3] = ["redis://", "rediss://", "redis+unix://"];
-
-/// Fields of a login that are no secrets, and may be written as they are.
-const PUBLIC_FIELDS: [&str; 5] = ["subject", "audience", "scope", "resource", "subject_token_type"];
-
-/// What a login may have beside what it needs.
-const OPTIONAL_LOGIN_FIELDS: [&str; 3] = ["subject", "scope", "client_secret"];
-
-/// What an exchange of tokens may have beside that. With a `subject_token` of the operator's it is for everybody, without one for each user.
-const OPTIONAL_EXCHANGE_FIELDS: [&str; 4] = ["audience", "resource", "subject_token", "subject_token_type"];
 
 /// Every mistake as JSON Pointer and message.
 pub fn mistakes(config: &Config) -> Vec<(String, String)> {
@@ -42,7 +32,7 @@ pub fn mistakes(config: &Config) -> Vec<(String, String)> {
         connector_name(name, &mut found);
         self::connector(&format!("/connectors/{name}"), connector, &mut found);
     }
-    users(config, &mut found);
+    credentials::users(config, &mut found);
     sandboxes(config, &mut found);
     walls::shared_accounts(config, &mut found);
     kept::refresh_tokens(config, &mut found);
@@ -167,7 +157,7 @@ fn connector(at: &str, connector: &Connector, found: &mut Found) {
     for (name, upstream) in &connector.upstreams {
         self::upstream(&format!("{at}/upstreams/{name}"), upstream, found);
     }
-    credentials(at, &connector.credentials, found);
+    credentials::credentials(at, &connector.credentials, found);
 }
 
 fn upstream(at: &str, upstream: &Upstream, found: &mut Found) {
@@ -183,71 +173,6 @@ fn upstream(at: &str, upstream: &Upstream, found: &mut Found) {
     };
     if let Err(reason) = parsed {
         found.add(format!("{at}/url"), reason);
-    }
-}
-
-fn credentials(at: &str, credentials: &BTreeMap<String, Credential>, found: &mut Found) {
-    for (name, credential) in credentials {
-        let at = format!("{at}/credentials/{name}");
-        login_fields(&at, credential, found);
-        kept::of_its_kind(&at, credential, found);
-        for (field, source) in &credential.fields {
-            let plain = matches!(source, Field::Text(_)) && source.as_file().is_none();
-            if plain && !PUBLIC_FIELDS.contains(&field.as_str()) {
-                let message = "must be the path of a file, starting with / or ./, or `{ env: NAME }`; what is no secret, `{ value: … }`";
-                found.add(format!("{at}/{field}"), message);
-            }
-        }
-        for (i, position) in credential.positions.iter().flatten().enumerate() {
-            if let Err(reason) = position.parse::<Position>() {
-                found.add(format!("{at}/positions/{i}"), reason);
-            }
-        }
-    }
-}
-
-/// The fields of a login are the host's to know, not the manifest's.
-fn login_fields(at: &str, credential: &Credential, found: &mut Found) {
-    let needed: &[&str] = match credential.kind {
-        CredentialKind::ClientCredentials => &["client_id", "client_secret"],
-        CredentialKind::JwtBearer => &["client_id", "key", "audience"],
-        CredentialKind::RefreshToken => &["client_id", "refresh_token"],
-        CredentialKind::TokenExchange => &["client_id"],
-        CredentialKind::Static => &[],
-    };
-    if credential.per_user
-        && (credential.kind != CredentialKind::JwtBearer || credential.fields.contains_key("subject"))
-    {
-        found.add(format!("{at}/per_user"), "is for `jwt-bearer`, in the place of a `subject`");
-    }
-    if credential.kind == CredentialKind::Static {
-        return;
-    }
-    for field in needed.iter().filter(|field| !credential.fields.contains_key(**field)) {
-        found.add(at, format!("{} needs the field `{field}`", credential.kind.name()));
-    }
-    let is_exchange = credential.kind == CredentialKind::TokenExchange;
-    for field in credential.fields.keys() {
-        let optional = OPTIONAL_LOGIN_FIELDS.contains(&field.as_str())
-            || is_exchange && OPTIONAL_EXCHANGE_FIELDS.contains(&field.as_str());
-        if !needed.contains(&field.as_str()) && !optional {
-            found.add(format!("{at}/{field}"), "unknown key");
-        }
-    }
-}
-
-/// What is each user's own needs users.
-fn users(config: &Config, found: &mut Found) {
-    if config.agent.users.is_some() || matches!(config.agent.auth, Auth::Jwt(_)) {
-        return;
-    }
-    for (connector, name, credential) in config.connectors.iter().flat_map(|(connector, c)| {
-        c.credentials.iter().map(move |(name, credential)| (connector, name, credential))
-    }) {
-        if credential.is_per_user() {
-            let message = "is each user's own, and nobody says who the users are: it needs `agent.users`, or `agent.auth.jwt`";
-            found.add(format!("/connectors/{connector}/credentials/{name}"), message);
-        }
     }
 }
 

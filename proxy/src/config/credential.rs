@@ -45,8 +45,11 @@ pub struct Credential {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub issued: Option<jiff::civil::Date>,
-    /// The fields that the manifest names. A secret is the path of a file, or `{ env: NAME }`; what is no secret may be
-    /// written as `{ value: … }`.
+    /// The fields that the manifest names, or those of the login. A secret is the path of a file, or `{ env: NAME }`; what is no secret may
+    /// be written as `{ value: … }`.
+    ///
+    /// Every login may have `scope`, `resource` and `client_auth`: how the client authenticates (`client_secret_basic`, `client_secret_post`,
+    /// `private_key_jwt` or `none`), if not as the connector does. With `private_key_jwt` the host signs with `client_key`, for `client_audience`.
     #[serde(flatten)]
     pub fields: BTreeMap<String, Field>,
 }
@@ -76,7 +79,7 @@ impl Credential {
 pub enum CredentialKind {
     /// The fields are used as they are.
     Static,
-    /// The component logs in with an OAuth client's own identity.
+    /// The component logs in with an OAuth client's own identity: fields `client_id` and `client_secret` or `client_key`.
     ClientCredentials,
     /// The component logs in with a refresh token that somebody consented to: fields `refresh_token` (the first one; the newest is kept
     /// beside the counts, until this file changes) and `client_id`, and usually `client_secret`.
