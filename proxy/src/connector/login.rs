@@ -50,7 +50,10 @@ impl GuestLogin {
             let run: &Run = &sandbox.store.data().run;
             Ok(answer.map_err(|fault| run.host_view(fault)))
         });
-        accept(session.await??, scope, &sandboxes)
+        let answer = session.await??;
+        let credential = sandboxes.runtime.egress.credentials.get(&grant.credential);
+        let lacks = credential.and_then(|credential| credential.lacking(answer.scopes.as_deref()));
+        Ok(Session { lacks, ..accept(answer, scope, &sandboxes)? })
     }
 }
 

@@ -61,6 +61,8 @@ struct NeededCredential {
     grants: Vec<String>,
     #[serde(default)]
     optional: bool,
+    #[serde(default)]
+    scopes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -124,6 +126,7 @@ impl Manifest {
                     login: false,
                     grants: Vec::new(),
                     optional: false,
+                    scopes: Vec::new(),
                 });
             }
         }
@@ -317,7 +320,8 @@ impl NeededCredential {
         let rotation = granted.rotation().map(|every| Rotation::new(every, issued));
         let credential =
             Credential::fixed(Arc::clone(&name), upstreams, positions, granted.sign, Arc::clone(&fields))
-                .rotated(rotation);
+                .rotated(rotation)
+                .needing(self.scopes.clone());
         if granted.kind == CredentialKind::Static {
             return Ok(credential);
         }

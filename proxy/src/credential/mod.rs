@@ -71,6 +71,8 @@ pub struct Credential {
     pub positions: Vec<Position>,
     /// Whether the guest may have arbitrary bytes signed.
     pub sign: bool,
+    /// What a session must be allowed, in the system's own words.
+    scopes: Vec<String>,
     fields: Arc<FixedFields>,
     rotation: Option<Rotation>,
     /// Present if the fields are only the way to a session.
@@ -88,13 +90,28 @@ impl Credential {
         sign: bool,
         fields: Arc<FixedFields>,
     ) -> Self {
-        let (kind, rotation, manager, users) = (CredentialKind::Static, None, None, None);
-        Self { name, kind, upstreams, positions, sign, fields, rotation, manager, users }
+        let (kind, scopes) = (CredentialKind::Static, Vec::new());
+        let (rotation, manager, users) = (None, None, None);
+        Self { name, kind, upstreams, positions, sign, scopes, fields, rotation, manager, users }
     }
 
     /// The same, of secrets that should be replaced from time to time.
     pub fn rotated(self, rotation: Option<Rotation>) -> Self {
         Self { rotation, ..self }
+    }
+
+    /// The same, of a connector whose tools need those scopes.
+    pub fn needing(self, scopes: Vec<String>) -> Self {
+        Self { scopes, ..self }
+    }
+
+    /// What a session lacks whose provider says what it granted, as the end of a sentence: a person must consent to more, and is told so
+    /// now and not by the first call that is not allowed.
+    pub fn lacking(&self, granted: Option<&[String]>) -> Option<String> {
+        let granted = granted?;
+        let missing = self.scopes.iter().filter(|needed| !granted.contains(needed));
+        let names: Vec<_> = missing.map(|scope| format!("`{scope}`")).collect();
+        (!names.is_empty()).then(|| format!("it was not granted the scope {}", names.join(", ")))
     }
 
     /// The same, if its fields are the way to a session.
