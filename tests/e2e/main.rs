@@ -61,6 +61,7 @@ mod deeds;
 mod deploy;
 mod exchange;
 mod flow;
+mod grants;
 mod hostile_agents;
 mod hostile_guests;
 mod hostile_resources;

@@ -11,6 +11,7 @@
 //! | `pipe` | `ferrata stdio`, seen from its agent |
 //! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
 //! | `rude` | an HTTP upstream that breaks the rules of HTTP |
+//! | `identity` | a real identity provider, with an API that takes its tokens |
 //! | `frames` | an HTTP/2 upstream that ends streams and connections as it likes |
 //! | `wait` | waiting for a condition, with a bound |
 //! | `kubernetes` | what kustomize makes of an overlay, and the sidecar in it |
@@ -29,6 +30,7 @@ pub mod container;
 pub mod ferrata;
 pub mod frames;
 pub mod http;
+pub mod identity;
 pub mod kubernetes;
 pub mod mcp;
 pub mod pipe;

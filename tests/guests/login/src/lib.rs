@@ -1,6 +1,8 @@
-//! A connector whose system has a login of its own: OAuth's client credentials, or an assertion that the host signs.
+//! A connector whose system has a login of its own: any grant of OAuth, as the operator chooses.
 
 use ferrata_sdk::prelude::*;
+
+const GRANTS: &[&str] = &["client-credentials", "refresh-token", "jwt-bearer", "token-exchange"];
 
 const TOKEN: Operation = Operation::post("api", "token", "/token");
 const WHOAMI: Operation = Operation::get("api", "whoami", "/whoami");
@@ -26,14 +28,7 @@ fn connector() -> Connector<NoSettings, WithLogin> {
     Connector::new("login", env!("CARGO_PKG_VERSION"))
         .describe("A system with a login of its own.")
         .upstream(Upstream::http("api"))
-        .credential(
-            Credential::login(
-                "account",
-                "api",
-                &["client-credentials", "jwt-bearer", "refresh-token", "token-exchange"],
-            )
-            .field("access_token"),
-        )
+        .credential(Credential::login("account", "api", GRANTS).field("access_token").scopes(&["read"]))
         .operations(&[TOKEN])
         .tool(tool("whoami", &WHOAMI, whoami))
         .login(log_in)

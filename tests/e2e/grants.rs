@@ -1,0 +1,133 @@
+//! Each grant of OAuth, through a sidecar and a connector's login, against a real identity provider.
+
+use ferrata_tests::artifacts;
+use ferrata_tests::ferrata::Ferrata;
+use ferrata_tests::identity::IdentityProvider;
+use ferrata_tests::mcp::Outcome;
+use ferrata_tests::setup::Setup;
+use serde_json::{Value, json};
+
+use crate::{clients, done, fault};
+
+pub const CLIENT: &str = "ferrata";
+const SECRET: &str = "the-client's-own-s3cr3t";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// A key pair in PEM.
+struct Pair {
+    private: String,
+    public: String,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        Self { private: pair.serialize_pem(), public: pair.public_key_pem() }
+    }
+}
+
+/// A client that authenticates by that method, and may use every grant.
+fn client(method: &str, more: Value) -> Value {
+    let grants = ["client_credentials", "refresh_token", JWT_BEARER, TOKEN_EXCHANGE];
+    let mut client =
+        json!({ "client_id": CLIENT, "grant_types": grants, "token_endpoint_auth_method": method });
+    for (name, value) in more.as_object().unwrap() {
+        client[name] = value.clone();
+    }
+    client
+}
+
+/// A provider with that client, unless what it needs is not installed.
+pub async fn provider(client: Value, configuration: Value) -> Option<IdentityProvider> {
+    let installed = clients::installed()?;
+    let mut whole = json!({ "scope": "read write", "clients": [client] });
+    for (name, value) in configuration.as_object().unwrap() {
+        whole[name] = value.clone();
+    }
+    Some(IdentityProvider::start(&installed, &whole).await.unwrap())
+}
+
+pub fn connector(provider: &IdentityProvider, credential: &Value) -> Value {
+    json!({
+        "component": artifacts::guest("ferrata-login").unwrap(),
+        "upstreams": { "api": { "url": provider.url() } },
+        "credentials": { "account": credential },
+    })
+}
+
+/// Asks who the provider's tokens are for.
+async fn whoami(provider: &IdentityProvider, setup: Setup, credential: Value) -> Outcome {
+    let ferrata = Ferrata::start(setup.connector("id", connector(provider, &credential))).await.unwrap();
+    ferrata.mcp().call("id_whoami", json!({})).await.unwrap()
+}
+
+#[tokio::test]
+async fn client_credentials_with_each_way_to_authenticate() {
+    let pair = Pair::new();
+    for method in ["client_secret_basic", "client_secret_post", "private_key_jwt"] {
+        let is_key = method == "private_key_jwt";
+        let registered =
+            if is_key { json!({ "key": pair.public }) } else { json!({ "client_secret": SECRET }) };
+        let Some(provider) = provider(client(method, registered), json!({})).await else { return };
+        let setup = Setup::new().unwrap();
+        let mut credential = json!({
+            "kind": "client-credentials", "scope": "read",
+            "client_id": { "value": CLIENT }, "client_auth": method,
+        });
+        if is_key {
+            credential["client_key"] = json!(setup.file("secrets/key", &pair.private).unwrap());
+            credential["client_audience"] = json!(provider.url());
+        } else {
+            credential["client_secret"] = json!(setup.file("secrets/client", SECRET).unwrap());
+        }
+        assert_eq!(done(whoami(&provider, setup, credential).await), json!({ "name": CLIENT }), "{method}");
+        assert_eq!(provider.seen().await.unwrap()["granted"], json!({ "client_credentials": 1 }));
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_for_a_subject_by_a_client_that_authenticates_with_a_key_of_its_own() {
+    let (grant, own) = (Pair::new(), Pair::new());
+    let registered = json!({ "key": own.public, "grant_key": grant.public });
+    let Some(provider) = provider(client("private_key_jwt", registered), json!({})).await else { return };
+    let setup = Setup::new().unwrap();
+    let credential = json!({
+        "kind": "jwt-bearer", "scope": "read",
+        "client_id": { "value": CLIENT }, "subject": "bot@acme.example", "audience": provider.url(),
+        "key": setup.file("secrets/grant", &grant.private).unwrap(),
+        "client_auth": "private_key_jwt", "client_audience": provider.url(),
+        "client_key": setup.file("secrets/own", &own.private).unwrap(),
+    });
+    let name = done(whoami(&provider, setup, credential).await);
+    assert_eq!(name, json!({ "name": "bot@acme.example" }));
+}
+
+#[tokio::test]
+async fn a_client_with_the_wrong_secret_is_a_dead_credential_that_says_why() {
+    let registered = client("client_secret_post", json!({ "client_secret": SECRET }));
+    let Some(provider) = provider(registered, json!({})).await else { return };
+    let setup = Setup::new().unwrap();
+    let wrong = setup.file("secrets/client", "another secret").unwrap();
+    let credential = json!({
+        "kind": "client-credentials", "client_id": { "value": CLIENT }, "client_secret": wrong,
+    });
+    let dead = fault(whoami(&provider, setup, credential).await, "credential_dead");
+    assert_eq!(dead.data["code"], "invalid_client", "{dead:?}");
+    assert_eq!(provider.seen().await.unwrap()["refused"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_scope_that_was_not_granted_is_said_at_the_login() {
+    let registered = client("client_secret_post", json!({ "client_secret": SECRET }));
+    let Some(provider) = provider(registered, json!({})).await else { return };
+    let setup = Setup::new().unwrap();
+    let credential = json!({
+        "kind": "client-credentials", "scope": "write",
+        "client_id": { "value": CLIENT }, "client_secret": setup.file("secrets/client", SECRET).unwrap(),
+    });
+    let dead = fault(whoami(&provider, setup, credential).await, "credential_dead");
+    assert_eq!(dead.data["code"], "missing_scope", "{dead:?}");
+    assert!(dead.sentence.contains("`read`"), "{dead:?}");
+    assert_eq!(provider.seen().await.unwrap()["served"], 0);
+}
