@@ -108,8 +108,9 @@ impl Lifecycle {
         let Some(held) = self.held.as_mut().filter(|held| held.version == version && !held.refused) else {
             return Renewal::Serve;
         };
-        let is_fresh = |(born, at): (u64, Moment)| born == version && now.mono < at + FORCED_REST;
-        if self.forced.is_some_and(is_fresh) {
+        // What somebody else won before may be of that version too, and as old as what was refused.
+        let is_young = held.age(now.mono) < FORCED_REST;
+        if is_young && self.forced.is_some_and(|(born, at)| born == version && now.mono < at + FORCED_REST) {
             return Renewal::Futile;
         }
         // Nobody else should be refused with it.
