@@ -7,16 +7,29 @@ use zeroize::Zeroizing;
 
 /// The value of one secret.
 #[derive(Clone)]
-pub struct SecretValue(Arc<Zeroizing<Vec<u8>>>);
+pub struct SecretValue {
+    bytes: Arc<Zeroizing<Vec<u8>>>,
+    is_public: bool,
+}
 
 impl SecretValue {
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Zeroizing::new(bytes)))
+        Self { bytes: Arc::new(Zeroizing::new(bytes)), is_public: false }
+    }
+
+    /// What the operator wrote in the clear beside the secrets, as a user's name: it is written like them, and may come back.
+    pub fn public(bytes: Vec<u8>) -> Self {
+        Self { is_public: true, ..Self::new(bytes) }
+    }
+
+    /// Whether it may be seen.
+    pub fn is_public(&self) -> bool {
+        self.is_public
     }
 
     /// The bytes, for writing a request, for comparing and for scrubbing; for nothing else.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 

@@ -58,7 +58,11 @@ impl Source {
                 .into_bytes(),
             Self::Value(value) => value.clone().into_bytes(),
         };
-        if bytes.is_empty() { Err(format!("{} is empty", self.name())) } else { Ok(SecretValue::new(bytes)) }
+        match self {
+            _ if bytes.is_empty() => Err(format!("{} is empty", self.name())),
+            Self::Value(_) => Ok(SecretValue::public(bytes)),
+            Self::File(_) | Self::Env(_) => Ok(SecretValue::new(bytes)),
+        }
     }
 
     fn name(&self) -> String {

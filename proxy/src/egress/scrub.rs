@@ -20,10 +20,10 @@ const MAX_PASSES: usize = 8;
 pub struct Scrubber(Vec<Needle>);
 
 impl Scrubber {
-    /// Looks for a secret from now on.
+    /// Looks for a secret from now on; not for what is none.
     pub fn add(&mut self, secret: &SecretValue) {
         let bytes = secret.expose();
-        if bytes.len() < MIN_SCRUBBED_BYTES || self.knows(bytes) {
+        if secret.is_public() || bytes.len() < MIN_SCRUBBED_BYTES || self.knows(bytes) {
             return;
         }
         self.add_text(bytes.to_vec());
@@ -126,6 +126,14 @@ mod tests {
             assert_eq!(scrubber.scrub(&text).unwrap(), b"before [redacted] after", "{encoding:?}");
         }
         assert_eq!(scrubber.scrub(b"nothing here"), None);
+    }
+
+    #[test]
+    fn what_the_operator_wrote_in_the_clear_is_left_alone() {
+        let mut scrubber = scrubber(&[b"s3cr3t-of-the-bot"]);
+        scrubber.add(&SecretValue::public(b"bot@acme.example".to_vec()));
+        let text = b"bot@acme.example has s3cr3t-of-the-bot";
+        assert_eq!(scrubber.scrub(text).unwrap(), b"bot@acme.example has [redacted]");
     }
 
     #[test]
