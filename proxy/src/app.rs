@@ -16,6 +16,7 @@ use crate::connector::{CompiledCache, Engine};
 use crate::credential::record::Sealer;
 use crate::credential::store::Store as Records;
 use crate::credential::store::disk::OnDisk;
+use crate::credential::store::redis::Shared as InRedis;
 use crate::credential::{Keeping, Keepings, Source};
 use crate::egress::account::Accounts;
 use crate::gate::{Authenticator, Gate, Slot};
@@ -93,7 +94,7 @@ pub fn keepings(config: &Config, store: &Store) -> Result<Keepings, AppError> {
             return Ok(Keepings::serving(Err("`state` is `memory`, which ends with the pod".into())));
         }
         Store::Disk(disk) => Arc::new(OnDisk::open(disk.clone()).map_err(AppError::config)?),
-        Store::Shared(_) => return Ok(Keepings::serving(Err("records in a Redis are not built yet".into()))),
+        Store::Shared(shared) => Arc::new(InRedis::new(Arc::clone(shared.wire()))),
     };
     let Some(key) = config.state.key() else {
         return Ok(Keepings::serving(Err("`state` has no `key` to seal it with".into())));

@@ -14,9 +14,10 @@ mod fleet;
 mod kill;
 mod lease;
 #[cfg(test)]
-mod redis_server;
+pub mod redis_server;
 pub mod shared;
 pub(crate) mod stamp;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,33 +1,21 @@
 //! Counts that all sidecars share: a Redis, and one script that does all there is to do in one go.
 //!
-//! Owns the connection, the keys and the exchange of numbers; what they mean is [`exchange.lua`](self) on one side and
+//! Owns the keys and the exchange of numbers; the connection is [`wire`](super::wire)'s, what the numbers mean is [`exchange.lua`](self) on one side and
 //! [`policy::limit`](crate::policy::limit) on the other.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Script, TlsCertificates, Value};
-use sha2::{Digest, Sha256};
+use redis::{Script, Value};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::wire::{Wire, digest};
 use crate::policy::limit::{Answer, Ask, Leases, Span};
-
-/// Longest wait for an answer: a store that takes longer is away.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// Longest wait for a connection, TLS included. Nobody waits for it: meanwhile the store is away.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Before the keys of this format; another format has another.
 const PREFIX: &str = "ferrata:limits:1";
-
-/// Bytes of a name's digest in a key: no two names meet.
-const DIGEST_BYTES: usize = 16;
 
 /// Numbers in an answer before those of the walls, and for each wall.
 const HEAD: usize = 3;
@@ -35,9 +23,8 @@ const PER_WALL: usize = 4;
 
 /// The store that many sidecars share.
 pub struct Shared {
-    client: Client,
+    wire: Arc<Wire>,
     script: Script,
-    connection: Mutex<Option<MultiplexedConnection>>,
     /// This process, among all that ever were.
     member: Arc<str>,
     /// Of the exchange that was begun last, by account.
@@ -84,27 +71,18 @@ impl Shared {
     /// `url` is `redis://…`, `rediss://…` or `redis+unix://…`; `roots` are PEM certificates to trust instead of the public ones. Does not
     /// connect yet: a store that is away when a sidecar starts must not keep it from starting. The error is a sentence for the operator.
     pub fn new(url: &str, roots: Option<&Path>, leases: Leases) -> Result<Self, String> {
-        // What the library says of a URL may repeat the password in it.
-        let invalid = |_: RedisError| {
-            "the URL of the shared state is not valid: redis://HOST:PORT/DATABASE or rediss://…".to_owned()
-        };
-        let client = match roots {
-            None => Client::open(url).map_err(invalid)?,
-            Some(path) => {
-                let pem =
-                    std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-                let trusted = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-                Client::build_with_tls(url, trusted).map_err(invalid)?
-            }
-        };
         Ok(Self {
-            client,
+            wire: Arc::new(Wire::new(url, roots)?),
             script: Script::new(include_str!("exchange.lua")),
-            connection: Mutex::default(),
             begun: std::sync::Mutex::default(),
             member: Uuid::new_v4().simple().to_string().into(),
             leases,
         })
+    }
+
+    /// The connection, for what else is kept there.
+    pub fn wire(&self) -> &Arc<Wire> {
+        &self.wire
     }
 
     /// The talk of one account. Whoever has it talks; a task that is dropped leaves it to the next.
@@ -123,22 +101,9 @@ impl Shared {
 
     /// Asks for what was last begun. Whatever fails, the same may be asked again, and is done once.
     pub async fn ask(&self, talk: &mut Talk) -> Result<Heard, String> {
-        let mut connection = self.connect().await?;
         let mut call = self.script.prepare_invoke();
         self.write_call(&mut call, talk)?;
-        let answered = timeout(ANSWER_TIMEOUT, call.invoke_async::<Vec<Value>>(&mut connection)).await;
-        let answer = match answered {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(e)) => return Err(self.failed(&e).await),
-            Err(_) => {
-                // An answer that comes late must not be taken for the next one's.
-                *self.connection.lock().await = None;
-                return Err(format!(
-                    "the shared state did not answer within {} ms",
-                    ANSWER_TIMEOUT.as_millis()
-                ));
-            }
-        };
+        let answer: Vec<Value> = self.wire.invoke(&call).await?;
         read(talk, &answer).ok_or_else(|| "the shared state answered in an unknown shape".to_owned())
     }
 
@@ -163,27 +128,6 @@ impl Shared {
         }
         Ok(())
     }
-
-    async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let mut kept = self.connection.lock().await;
-        if let Some(connection) = &*kept {
-            return Ok(connection.clone());
-        }
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT));
-        let config = config.set_response_timeout(Some(ANSWER_TIMEOUT));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection =
-            connection.map_err(|e| format!("the shared state cannot be reached: {}", e.category()))?;
-        Ok(kept.insert(connection).clone())
-    }
-
-    /// A connection that failed is not used again; one over which the store said something is well.
-    async fn failed(&self, error: &RedisError) -> String {
-        if !matches!(error.kind(), ErrorKind::Server(_)) {
-            *self.connection.lock().await = None;
-        }
-        format!("the shared state failed: {error}")
-    }
 }
 
 fn read(talk: &mut Talk, answer: &[Value]) -> Option<Heard> {
@@ -206,8 +150,4 @@ fn read(talk: &mut Talk, answer: &[Value]) -> Option<Heard> {
     let answers = numbers.chunks(PER_WALL).map(wall).collect::<Option<_>>()?;
     (talk.epoch, talk.is_answered) = (epoch, true);
     Some(Heard { expired: expired != 0, answers })
-}
-
-fn digest(name: &[u8]) -> String {
-    Sha256::digest(name).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

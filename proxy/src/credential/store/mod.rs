@@ -1,4 +1,4 @@
-//! Where a credential's record is kept between refreshes: the port, and the two stores of one process.
+//! Where a credential's record is kept between refreshes: the port, the two stores of one process, and that of a fleet.
 //!
 //! A store sees sealed bytes and versions, and never a secret. It owns the lock that a refresh is made under, the intent that precedes
 //! it, and how old a record is by the best clock there is. Keys contain the family: a store has one line of versions for each.
@@ -7,6 +7,7 @@ pub mod closed;
 pub mod disk;
 mod lock;
 pub mod memory;
+pub mod redis;
 #[cfg(test)]
 mod tests;
 

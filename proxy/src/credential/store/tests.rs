@@ -1,12 +1,16 @@
 //! What every store promises, of each of them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::OnDisk;
 use super::memory::Memory;
+use super::redis::Shared;
 use super::{Beginning, Commit, Entry, Owner, Store};
 use crate::state::disk::Disk;
+use crate::state::redis_server::RedisServer;
+use crate::state::wire::{ANSWER_TIMEOUT, Wire};
 
 const TTL: Duration = Duration::from_secs(40);
 const ONE: Owner = Owner(1);
@@ -64,6 +68,47 @@ async fn memory_keeps_its_promises() {
 async fn a_disk_keeps_its_promises() {
     let folder = tempfile::tempdir().unwrap();
     keeps_its_promises(&on_disk(&folder.path().join("state.redb")), "crm/login").await;
+}
+
+fn shared(server: &RedisServer) -> Shared {
+    Shared::new(Arc::new(Wire::new(&server.url(), None).unwrap()))
+}
+
+#[tokio::test]
+async fn a_redis_keeps_its_promises_to_a_whole_fleet() {
+    let Some(server) = RedisServer::start() else { return };
+    keeps_its_promises(&shared(&server), "crm/login").await;
+    // Another sidecar sees the same.
+    let other = shared(&server);
+    assert_eq!(other.load("crm/login").await.unwrap().unwrap().version, 2);
+    assert!(matches!(other.begin("crm/login", 1, OTHER, TTL).await, Ok(Beginning::Newer(_))));
+}
+
+#[tokio::test]
+async fn a_lock_in_redis_runs_out_and_its_intent_does_not() {
+    let Some(server) = RedisServer::start() else { return };
+    let (store, short) = (shared(&server), Duration::from_millis(1));
+    assert_eq!(store.begin("k", 0, ONE, short).await, Ok(Beginning::Ours { unfinished: false }));
+    let over = async || (store.holds("k", ONE).await == Ok(false)).then_some(());
+    while over().await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.begin("k", 0, OTHER, TTL).await, Ok(Beginning::Ours { unfinished: true }));
+    // The one whose time was over gives nobody's lock back, and has won something all the same.
+    store.release("k", ONE, true).await.unwrap();
+    assert_eq!(store.holds("k", OTHER).await, Ok(true));
+    assert_eq!(store.commit("k", ONE, entry(1, "slow")).await, Ok(Commit::Durable));
+    assert!(matches!(store.commit("k", OTHER, entry(1, "second")).await, Ok(Commit::Superseded(_))));
+    assert!(store.load("k").await.unwrap().unwrap().age >= ANSWER_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_is_said_to_be() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = shared(&server);
+    store.load("k").await.unwrap();
+    drop(server);
+    assert!(store.load("k").await.unwrap_err().contains("the shared state"));
 }
 
 #[tokio::test(start_paused = true)]
