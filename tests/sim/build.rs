@@ -7,7 +7,7 @@ use std::{env, fs};
 include!("src/mutants.rs");
 
 /// What is taken, below the sidecar's sources.
-const TAKEN: &[&str] = &["policy", "egress/account/core.rs"];
+const TAKEN: &[&str] = &["policy", "egress/account/core.rs", "credential/lifecycle"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
@@ -27,9 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let modules = format!(
         "#[allow(dead_code, unused)] #[path = {:?}] pub mod policy;\n\
-         pub mod egress {{ pub mod account {{ #[allow(dead_code, unused)] #[path = {:?}] pub mod core; }} }}\n",
+         pub mod egress {{ pub mod account {{ #[allow(dead_code, unused)] #[path = {:?}] pub mod core; }} }}\n\
+         pub mod credential {{ #[allow(dead_code, unused)] #[path = {:?}] pub mod lifecycle; }}\n",
         out.join("policy/mod.rs"),
         out.join("egress/account/core.rs"),
+        out.join("credential/lifecycle/mod.rs"),
     );
     Ok(fs::write(out.join("modules.rs"), modules)?)
 }
@@ -50,7 +52,11 @@ fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
 
 /// A mutant that no longer fits the source is an error: it would prove nothing.
 fn break_it(out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
-    let mutant = MUTANTS.iter().find(|m| m.name == name).ok_or(format!("there is no mutant `{name}`"))?;
+    let mutant = MUTANTS
+        .iter()
+        .chain(CREDENTIAL_MUTANTS)
+        .find(|m| m.name == name)
+        .ok_or(format!("there is no mutant `{name}`"))?;
     for (file, was, is) in mutant.edits {
         let path = out.join(file);
         let source = fs::read_to_string(&path)?;

@@ -23,7 +23,7 @@ use crate::policy::retry::{Decision, Failure, Repeat, Retry};
 use crate::policy::time::Now;
 use crate::sidecar::Sidecar;
 use crate::upstream::{Reply, Upstream};
-use crate::verdict::Verdict;
+use crate::verdict::Run;
 
 /// What every call begins with.
 const OPERATION: &str = "records.find";
@@ -128,14 +128,6 @@ struct Fleet {
     walls: WallSet,
     /// What hangs beside, one for each sidecar, if anything does.
     neighbours: Vec<Neighbour>,
-}
-
-/// What a run gave.
-pub struct Run {
-    pub verdict: Verdict,
-    /// The same for the same seed.
-    pub trace: u64,
-    pub calls: usize,
 }
 
 /// Runs one seed.

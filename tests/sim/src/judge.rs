@@ -5,7 +5,30 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::agenda::Ms;
 use crate::plan::Plan;
-use crate::verdict::Verdict;
+use crate::verdict::{Invariants, Verdict};
+
+/// The invariants, by the name that is printed.
+pub const INVARIANTS: Invariants = &[
+    ("wall", "never more of ours in any window than the wall lets through, as the upstream sees them arrive"),
+    (
+        "refused-late",
+        "what is refused for a wall is told a time that is never early and at most one bucket late",
+    ),
+    (
+        "throttle",
+        "after a throttle has reached a sidecar, nothing leaves it for the closed scope before its time",
+    ),
+    ("budget", "retries stay within their share of the traffic"),
+    ("twice", "nothing that must not be repeated is executed twice"),
+    ("deadline", "nothing is delivered after its deadline"),
+    ("ends", "every call ends, once"),
+    ("room", "when all is over, no charge, place or waiter is left"),
+    ("starving", "an agent that keeps waiting gets its share"),
+    ("reserved", "a step that its workflow has reserved is neither refused nor kept waiting by the wall"),
+    ("isolated", "calls end to the millisecond as they do when no other upstream hangs"),
+    ("in-vain", "nothing waits that the upstream could have taken"),
+    ("breaker", "while an upstream is down it gets probes, and not the traffic; it is found again"),
+];
 
 /// A wall that is counted in buckets has at least this many.
 const BUCKETS: u64 = 96;
@@ -115,7 +138,7 @@ pub struct Judge {
 impl Judge {
     pub fn new(plan: &Plan) -> Self {
         Self {
-            verdict: Verdict::new(),
+            verdict: Verdict::new(INVARIANTS),
             walls: plan.walls.iter().map(|w| (w.count, w.span, VecDeque::new())).collect(),
             sidecars: plan.sidecars,
             concurrent: plan.concurrent.map(|c| c / plan.sidecars),

@@ -1,11 +1,12 @@
 //! `cargo sim`: Ferrata's policies on a simulated clock.
 //!
-//! A seed decides everything: the fleet, the walls, the traffic, the troubles. The upstream counts what arrives, and the judge sees only that and
-//! what callers see; it knows no policy. Prints one line per invariant with the number of checks that were made, and the first seed that broke it.
+//! A seed decides everything: the fleet, the walls or the tokens, the traffic, the troubles. There are two scenarios, each with a model of the
+//! other side and a judge that sees only what passes between: the walls of an upstream, and the life of a credential ([`credentials`]). Prints one line per invariant with the number of checks that were made, and the first seed that broke it.
 
 #![deny(unsafe_code)]
 
 mod agenda;
+mod credentials;
 mod fleet;
 mod judge;
 mod mutants;
@@ -15,16 +16,17 @@ mod sidecar;
 mod upstream;
 mod verdict;
 
-// The policies as they stand in the sidecar, or with one mistake: modules `policy` and `egress`.
+// The policies as they stand in the sidecar, or with one mistake: modules `policy`, `egress` and `credential`.
 include!(concat!(env!("OUT_DIR"), "/sidecar/modules.rs"));
 
 use std::process::{Command, ExitCode, Stdio};
 
-use mutants::{MUTANTS, Mutant, VARIABLE};
-use verdict::{INVARIANTS, Verdict};
+use mutants::{CREDENTIAL_MUTANTS, MUTANTS, Mutant, VARIABLE};
+use verdict::{Invariants, Run, Verdict};
 
-const USAGE: &str = "usage: cargo sim [-- [--seeds N] [--from S] [--mutants all|NAME]]
+const USAGE: &str = "usage: cargo sim [-- [--only walls|credentials] [--seeds N] [--from S] [--mutants all|NAME]]
 
+  --only NAME     one of the two scenarios; both if nothing is said
   --seeds N       how many seeds to run; 1000 if nothing is said
   --from S        the first of them; 0 if nothing is said
   --mutants NAME  break the policies on purpose, by the mistake of that name or by `all`, one after the other, and see that each is found
@@ -36,8 +38,37 @@ const REPEAT_EVERY: u64 = 100;
 /// How often a seed is run once more beside an upstream that hangs.
 const BESIDE_EVERY: u64 = 10;
 
+/// Something that is simulated.
+struct Scenario {
+    name: &'static str,
+    run: fn(u64) -> Result<Run, String>,
+    /// The same with something else in trouble beside it, which must not be felt.
+    beside: Option<fn(u64) -> Result<Run, String>>,
+    invariants: Invariants,
+    mutants: &'static [Mutant],
+}
+
+const SCENARIOS: [Scenario; 2] = [
+    Scenario {
+        name: "walls",
+        run: fleet::run,
+        beside: Some(fleet::run_beside_a_hanging_one),
+        invariants: judge::INVARIANTS,
+        mutants: MUTANTS,
+    },
+    Scenario {
+        name: "credentials",
+        run: credentials::run,
+        beside: None,
+        invariants: credentials::INVARIANTS,
+        mutants: CREDENTIAL_MUTANTS,
+    },
+];
+
 /// What the command line asks for.
 struct Asked {
+    /// Of one scenario, or of all.
+    only: Option<String>,
     from: u64,
     seeds: u64,
     /// Which mutants to hunt, if any: one by name, or all.
@@ -64,9 +95,14 @@ fn main() -> ExitCode {
 }
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Option<Asked> {
-    let mut asked = Asked { from: 0, seeds: 1_000, mutants: None };
+    let mut asked = Asked { only: None, from: 0, seeds: 1_000, mutants: None };
     while let Some(name) = given.next() {
         match name.as_str() {
+            "--only" => {
+                let name = given.next()?;
+                SCENARIOS.iter().find(|scenario| scenario.name == name)?;
+                asked.only = Some(name);
+            }
             "--seeds" => asked.seeds = given.next()?.parse().ok()?,
             "--from" => asked.from = given.next()?.parse().ok()?,
             "--mutants" => asked.mutants = Some(given.next()?),
@@ -76,17 +112,32 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Option<Asked> {
     Some(asked)
 }
 
-/// Runs the seeds, all of them unless a mutant is being looked for, and says whether everything held.
+impl Asked {
+    fn scenarios(&self) -> impl Iterator<Item = &'static Scenario> {
+        SCENARIOS.iter().filter(|scenario| self.only.as_deref().is_none_or(|name| name == scenario.name))
+    }
+}
+
+/// Runs the scenarios and says whether everything held.
 fn simulate(asked: &Asked) -> Result<bool, String> {
+    let mut held = true;
+    for scenario in asked.scenarios() {
+        held &= simulate_one(scenario, asked)?;
+    }
+    Ok(held)
+}
+
+/// Runs the seeds, all of them unless a mutant is being looked for.
+fn simulate_one(scenario: &Scenario, asked: &Asked) -> Result<bool, String> {
     let is_mutant = option_env!("FERRATA_SIM_MUTANT").is_some_and(|name| !name.is_empty());
-    let (mut all, mut calls) = (Verdict::new(), 0);
+    let (mut all, mut calls) = (Verdict::new(scenario.invariants), 0);
     for seed in asked.from..asked.from.saturating_add(asked.seeds) {
-        let run = fleet::run(seed)?;
-        if seed % REPEAT_EVERY == 0 && fleet::run(seed)?.trace != run.trace {
-            return Err(format!("seed {seed} gave two traces"));
+        let run = (scenario.run)(seed)?;
+        if seed % REPEAT_EVERY == 0 && (scenario.run)(seed)?.trace != run.trace {
+            return Err(format!("{}: seed {seed} gave two traces", scenario.name));
         }
-        if seed % BESIDE_EVERY == 0 {
-            let same = fleet::run_beside_a_hanging_one(seed)?.trace == run.trace;
+        if let Some(beside) = scenario.beside.filter(|_| seed % BESIDE_EVERY == 0) {
+            let same = beside(seed)?.trace == run.trace;
             let why = || format!("seed {seed}: the calls do not end as they do without the other upstream");
             all.check("isolated", same, why);
         }
@@ -96,13 +147,13 @@ fn simulate(asked: &Asked) -> Result<bool, String> {
             break;
         }
     }
-    println!("{} seeds from {}, {calls} calls", asked.seeds, asked.from);
-    report(&all);
+    println!("{}: {} seeds from {}, {calls} calls", scenario.name, asked.seeds, asked.from);
+    report(scenario.invariants, &all);
     Ok(!all.failed())
 }
 
-fn report(verdict: &Verdict) {
-    for (name, meaning) in INVARIANTS {
+fn report(invariants: Invariants, verdict: &Verdict) {
+    for (name, meaning) in invariants {
         let Some(tally) = verdict.get(name) else { continue };
         let mark = if tally.failure.is_some() { "BROKEN" } else { "ok" };
         println!("{mark:<7} {name:<13} {:>10} checks  {meaning}", tally.checks);
@@ -115,14 +166,15 @@ fn report(verdict: &Verdict) {
 fn kill_mutants(asked: &Asked) -> Result<bool, String> {
     let mut all_killed = true;
     let asked_for =
-        |mutant: &&Mutant| asked.mutants.as_deref().is_some_and(|name| name == ALL || name == mutant.name);
-    let wanted: Vec<_> = MUTANTS.iter().filter(asked_for).collect();
+        |mutant: &Mutant| asked.mutants.as_deref().is_some_and(|name| name == ALL || name == mutant.name);
+    let known = || asked.scenarios().flat_map(|scenario| scenario.mutants.iter().map(move |m| (scenario, m)));
+    let wanted: Vec<_> = known().filter(|(_, mutant)| asked_for(mutant)).collect();
     if wanted.is_empty() {
-        let names: Vec<_> = MUTANTS.iter().map(|m| m.name).collect();
+        let names: Vec<_> = known().map(|(_, mutant)| mutant.name).collect();
         return Err(format!("there are these mutants: {}", names.join(", ")));
     }
-    for mutant in wanted {
-        let found = hunt(mutant, asked)?;
+    for (scenario, mutant) in wanted {
+        let found = hunt(scenario, mutant, asked)?;
         all_killed &= found.is_some();
         let verdict = found.unwrap_or_else(|| format!("LIVES through {} seeds", asked.seeds));
         println!("{:<30} {:<70} {verdict}", mutant.name, mutant.mistake);
@@ -131,7 +183,7 @@ fn kill_mutants(asked: &Asked) -> Result<bool, String> {
 }
 
 /// Builds the simulator with this mistake and runs it; what it found, if it did.
-fn hunt(mutant: &Mutant, asked: &Asked) -> Result<Option<String>, String> {
+fn hunt(scenario: &Scenario, mutant: &Mutant, asked: &Asked) -> Result<Option<String>, String> {
     let program =
         std::env::current_exe().map_err(|e| format!("where the simulator is cannot be told: {e}"))?;
     let folder = program.with_file_name("sim-mutants");
@@ -148,7 +200,7 @@ fn hunt(mutant: &Mutant, asked: &Asked) -> Result<Option<String>, String> {
     }
     let (from, seeds) = (asked.from.to_string(), asked.seeds.to_string());
     let mut run = cargo("run");
-    run.args(["--", "--from", &from, "--seeds", &seeds]).stderr(Stdio::inherit());
+    run.args(["--", "--only", scenario.name, "--from", &from, "--seeds", &seeds]).stderr(Stdio::inherit());
     let output = run.output().map_err(|e| format!("the mutant `{}` cannot be run: {e}", mutant.name))?;
     let report = String::from_utf8_lossy(&output.stdout);
     let mut lines = report.lines().skip_while(|line| !line.starts_with("BROKEN"));

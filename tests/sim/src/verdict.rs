@@ -2,28 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The invariants, by the name that is printed.
-pub const INVARIANTS: &[(&str, &str)] = &[
-    ("wall", "never more of ours in any window than the wall lets through, as the upstream sees them arrive"),
-    (
-        "refused-late",
-        "what is refused for a wall is told a time that is never early and at most one bucket late",
-    ),
-    (
-        "throttle",
-        "after a throttle has reached a sidecar, nothing leaves it for the closed scope before its time",
-    ),
-    ("budget", "retries stay within their share of the traffic"),
-    ("twice", "nothing that must not be repeated is executed twice"),
-    ("deadline", "nothing is delivered after its deadline"),
-    ("ends", "every call ends, once"),
-    ("room", "when all is over, no charge, place or waiter is left"),
-    ("starving", "an agent that keeps waiting gets its share"),
-    ("reserved", "a step that its workflow has reserved is neither refused nor kept waiting by the wall"),
-    ("isolated", "calls end to the millisecond as they do when no other upstream hangs"),
-    ("in-vain", "nothing waits that the upstream could have taken"),
-    ("breaker", "while an upstream is down it gets probes, and not the traffic; it is found again"),
-];
+/// Invariants, by the name that is printed, and what they mean.
+pub type Invariants = &'static [(&'static str, &'static str)];
 
 /// One invariant over one or many runs.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +17,8 @@ pub struct Tally {
 pub struct Verdict(BTreeMap<&'static str, Tally>);
 
 impl Verdict {
-    pub fn new() -> Self {
-        Self(INVARIANTS.iter().map(|(name, _)| (*name, Tally::default())).collect())
+    pub fn new(invariants: Invariants) -> Self {
+        Self(invariants.iter().map(|(name, _)| (*name, Tally::default())).collect())
     }
 
     /// Notes one check; `why` is asked only if it failed, and only the first answer is kept.
@@ -68,4 +48,12 @@ impl Verdict {
     pub fn failed(&self) -> bool {
         self.0.values().any(|tally| tally.failure.is_some())
     }
+}
+
+/// What a run gave.
+pub struct Run {
+    pub verdict: Verdict,
+    /// The same for the same seed.
+    pub trace: u64,
+    pub calls: usize,
 }
