@@ -60,6 +60,7 @@ mod database;
 mod deeds;
 mod deploy;
 mod exchange;
+mod families;
 mod flow;
 mod grants;
 mod hostile_agents;

@@ -12,6 +12,7 @@
 //! | `upstream` | an HTTP upstream that answers as told and remembers what it was asked |
 //! | `rude` | an HTTP upstream that breaks the rules of HTTP |
 //! | `identity` | a real identity provider, with an API that takes its tokens |
+//! | `redis` | a real `redis-server` |
 //! | `frames` | an HTTP/2 upstream that ends streams and connections as it likes |
 //! | `wait` | waiting for a condition, with a bound |
 //! | `kubernetes` | what kustomize makes of an overlay, and the sidecar in it |
@@ -34,6 +35,7 @@ pub mod identity;
 pub mod kubernetes;
 pub mod mcp;
 pub mod pipe;
+pub mod redis;
 pub mod rude;
 pub mod setup;
 pub mod upstream;

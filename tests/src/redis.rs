@@ -1,0 +1,48 @@
+//! A real `redis-server`, on a socket in a folder of its own.
+
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{Result, needs, wait};
+
+/// One server. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Redis {
+    _child: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// None if this machine has no `redis-server` (Debian: redis-server).
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub async fn start() -> Result<Option<Self>> {
+        let folder = TempDir::with_prefix("ferrata-redis-")?;
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]);
+        command.arg(folder.path().join("redis.sock")).stdout(Stdio::piped()).kill_on_drop(true);
+        let Some(mut child) = needs("redis-server", command.spawn().ok()) else { return Ok(None) };
+        let output = child.stdout.take().ok_or("no standard output")?;
+        let mut lines = BufReader::new(output).lines();
+        let ready = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.contains("eady to accept connections") {
+                    return true;
+                }
+            }
+            false
+        };
+        match tokio::time::timeout(wait::PATIENCE, ready).await {
+            Ok(true) => Ok(Some(Self { _child: child, folder })),
+            _ => Err("redis-server does not get ready".into()),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
+    }
+}
