@@ -138,10 +138,12 @@ impl Users {
     fn manager(&self, subject: &Subject, token: &UserToken) -> Manager {
         let Exchange { connector, name, kind, fields, login_time } = &self.exchange;
         let (field, value) = match kind {
-            CredentialKind::TokenExchange => (SUBJECT_TOKEN, token.text.as_str()),
-            _ => (SUBJECT, subject.name()),
+            CredentialKind::TokenExchange => {
+                (SUBJECT_TOKEN, SecretValue::new(token.text.as_bytes().to_vec()))
+            }
+            // Who it is, is no secret: a system may well answer with it.
+            _ => (SUBJECT, SecretValue::public(subject.name().as_bytes().to_vec())),
         };
-        let value = SecretValue::new(value.as_bytes().to_vec());
         Manager::new(Managed {
             connector: Arc::clone(connector),
             name: Arc::clone(name),
