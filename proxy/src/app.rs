@@ -81,7 +81,11 @@ pub fn store(config: &Config) -> Result<Store, AppError> {
         config::State::Memory(_) => Ok(Store::Memory),
         config::State::File(state) => Disk::open(&state.file).map(Store::Disk).map_err(AppError::config),
         config::State::Redis(state) => {
-            let shared = Shared::new(&state.redis, state.ca.as_deref(), Leases::default());
+            let shared = Shared::new(
+                &state.redis,
+                state.ca.as_deref(),
+                Leases::for_calls_of(config.defaults.longest()),
+            );
             shared.map(|shared| Store::Shared(Arc::new(shared))).map_err(AppError::config)
         }
     }

@@ -8,6 +8,7 @@
 //! | `memory` | what is in a guest's memory, and what is not |
 //! | `batches` | calls that travel as one |
 //! | `exchange` | sessions of users |
+//! | `fleet` | sidecars that share a quota, and sidecars that die |
 //! | `flow` | what calls have to do with each other, and what stands in for a failed one |
 //! | `languages` | connectors in Python and JavaScript |
 //! | `logins` | credentials that are won by a login |
@@ -61,6 +62,7 @@ mod deeds;
 mod deploy;
 mod exchange;
 mod families;
+mod fleet;
 mod flow;
 mod grants;
 mod hostile_agents;
@@ -87,10 +89,12 @@ mod users;
 mod walls;
 mod workflows;
 
+use std::time::Duration;
+
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::{Fault, Outcome};
 use ferrata_tests::wait;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// What a call gave.
 #[track_caller]
@@ -108,6 +112,11 @@ fn fault(outcome: Outcome, kind: &str) -> Fault {
         Outcome::Fault(fault) if fault.kind() == kind => fault,
         other => panic!("not {kind}: {other:?}"),
     }
+}
+
+/// The deadline of a call, for its `_meta`.
+fn within(time: Duration) -> Map<String, Value> {
+    Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(time.as_millis()))])
 }
 
 /// Waits until no call holds a sandbox.

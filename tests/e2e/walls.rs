@@ -11,9 +11,9 @@ use ferrata_tests::mcp::{Mcp, Outcome};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::{company, connectors, wait};
 use futures_util::future::join_all;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::{done, fault};
+use crate::{done, fault, within};
 
 /// Calls of a burst: more than any wall here lets through at once.
 const BURST: usize = 25;
@@ -45,10 +45,6 @@ async fn with(slack: &Sandbox<Slack>, connector: Value, upstream: Value) -> Ferr
     let setup = Setup::new().unwrap();
     let chat = chat(&setup, slack, connector, upstream);
     Ferrata::start(setup.connector("chat", chat)).await.unwrap()
-}
-
-fn within(time: Duration) -> Map<String, Value> {
-    Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(time.as_millis()))])
 }
 
 async fn list(mcp: &Mcp, connector: &str, time: Duration) -> Outcome {

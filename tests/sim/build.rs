@@ -7,7 +7,14 @@ use std::{env, fs};
 include!("src/mutants.rs");
 
 /// What is taken, below the sidecar's sources.
-const TAKEN: &[&str] = &["policy", "egress/account/core.rs", "credential/lifecycle"];
+const TAKEN: &[&str] = &[
+    "policy",
+    "egress/account/core.rs",
+    "credential/lifecycle",
+    "state/exchange.lua",
+    "state/exchange.rs",
+    "state/lease.rs",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
@@ -25,15 +32,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(name) = env::var(VARIABLE).ok().filter(|name| !name.is_empty()) {
         break_it(&out, &name)?;
     }
-    let modules = format!(
-        "#[allow(dead_code, unused)] #[path = {:?}] pub mod policy;\n\
-         pub mod egress {{ pub mod account {{ #[allow(dead_code, unused)] #[path = {:?}] pub mod core; }} }}\n\
-         pub mod credential {{ #[allow(dead_code, unused)] #[path = {:?}] pub mod lifecycle; }}\n",
-        out.join("policy/mod.rs"),
-        out.join("egress/account/core.rs"),
-        out.join("credential/lifecycle/mod.rs"),
-    );
-    Ok(fs::write(out.join("modules.rs"), modules)?)
+    let module = |path: &str, name: &str| {
+        format!("#[allow(dead_code, unused)] #[path = {:?}] pub mod {name};\n", out.join(path))
+    };
+    let modules = [
+        module("policy/mod.rs", "policy"),
+        "pub mod egress { pub mod account {\n".to_owned(),
+        module("egress/account/core.rs", "core"),
+        "} }\npub mod state {\n".to_owned(),
+        module("state/exchange.rs", "exchange"),
+        module("state/lease.rs", "lease"),
+        "}\npub mod credential {\n".to_owned(),
+        module("credential/lifecycle/mod.rs", "lifecycle"),
+        "}\n".to_owned(),
+    ];
+    Ok(fs::write(out.join("modules.rs"), modules.concat())?)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {

@@ -51,6 +51,8 @@ impl Ferrata {
     /// When it does not get ready; the text holds its log.
     pub async fn start(setup: Setup) -> Result<Self> {
         let (config, ready) = (setup.write()?, setup.folder().join(READY_FILE));
+        // One that was started here before has left its own.
+        let _ = std::fs::remove_file(&ready);
         let mut command = command()?;
         command.arg("run").arg("--config").arg(config).arg("--ready-file").arg(&ready);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -134,6 +136,15 @@ impl Ferrata {
         let id = self.child.id().ok_or("ferrata has ended already")?;
         let pid = Pid::from_raw(i32::try_from(id)?).ok_or("no process")?;
         Ok(kill_process(pid, Signal::TERM)?)
+    }
+
+    /// Kills it without a word. Returns what it was started with, to start it again.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn kill(mut self) -> Result<Setup> {
+        self.child.kill().await?;
+        Ok(self.setup)
     }
 
     /// Waits for the end, as long as a drain may take.

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::{Result, wait};
 
@@ -40,6 +41,8 @@ pub struct Seen {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// When all of it was there.
+    pub at: Instant,
 }
 
 impl Seen {
@@ -157,7 +160,8 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let seen = Seen { method: head.method.to_string(), path, headers: head.headers, body };
+    let at = Instant::now();
+    let seen = Seen { method: head.method.to_string(), path, headers: head.headers, body, at };
     lock(&shared.seen).push(seen.clone());
     let reply = lock(&shared.replies).pop_front().unwrap_or(Reply::Reflection);
     if matches!(reply, Reply::Held | Reply::HeldThen(_)) {

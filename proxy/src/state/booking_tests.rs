@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferrata_test_redis::RedisServer;
 use serde_json::json;
 
 use super::Store;
-use super::redis_server::RedisServer;
 use super::shared::Shared;
 use crate::call::Deadline;
 use crate::clock::Clock;
@@ -25,7 +25,7 @@ const RESERVED: u64 = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn sidecar(redis: &RedisServer) -> (Accounts, Arc<Account>) {
-    let store = Shared::new(&redis.url(), None, Leases::default()).unwrap();
+    let store = Shared::new(&redis.url(), None, Leases::for_calls_of(PATIENCE)).unwrap();
     let accounts = Accounts::new(Clock::start(), 1, Store::Shared(Arc::new(store)));
     let api = json!({ "url": "https://api.example", "account": "acme" });
     let limits = json!({ "api": [format!("{QUOTA}/h")] });

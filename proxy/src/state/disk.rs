@@ -9,8 +9,8 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
-use crate::policy::limit::{Limits, Written};
-use crate::policy::time::Now;
+use crate::policy::limit::{Limits, Pause, Written};
+use crate::policy::time::{Moment, Now};
 
 /// The format of this release. A release that changes it reads this one still.
 const FORMAT: u64 = 1;
@@ -20,6 +20,9 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("ferrata");
 
 /// From account and wall to the last that was written of it, both as JSON.
 const WALLS: TableDefinition<&str, &[u8]> = TableDefinition::new("walls");
+
+/// From account and scope to the last pause there, both as JSON.
+const PAUSES: TableDefinition<&str, &[u8]> = TableDefinition::new("pauses");
 
 /// How long a wall that is not configured any more is remembered, in milliseconds: longer than any window, should it come back.
 const KEPT_MS: u64 = 32 * 86_400_000;
@@ -42,6 +45,16 @@ struct Record {
     written: Written,
 }
 
+/// One scope that the system closed, as it is on disk.
+#[derive(Serialize, Deserialize)]
+struct Closed {
+    account: String,
+    stamp: Stamp,
+    operation: Option<Arc<str>>,
+    resource: Option<Arc<str>>,
+    left_ms: u64,
+}
+
 impl Disk {
     /// Opens the file, or makes it. The error is a sentence for the operator.
     pub fn open(path: &Path) -> Result<Self, String> {
@@ -62,6 +75,7 @@ impl Disk {
                 meta.insert("format", FORMAT)?;
             }
             transaction.open_table(WALLS)?;
+            transaction.open_table(PAUSES)?;
             Ok(found)
         })?;
         match found {
@@ -76,8 +90,20 @@ impl Disk {
     /// Takes up what was counted for `account`, and writes it anew: what was open is spent from now on, and what no longer counts is gone.
     pub fn restore(&self, account: &str, limits: &mut Limits, now: Now) -> Result<(), String> {
         let present = Stamp::now(now.wall);
+        let mut over = Vec::new();
+        self.read(PAUSES, |key, value| {
+            let closed: Closed = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+            let left_ms = closed.left_ms.saturating_sub(closed.stamp.elapsed_ms(&present));
+            if left_ms == 0 {
+                over.push(key.to_owned());
+            } else if closed.account == account {
+                let until = Moment(now.mono.0.saturating_add(left_ms));
+                limits.hear(&Pause { operation: closed.operation, resource: closed.resource, until }, now);
+            }
+            Ok(())
+        })?;
         let mut taken = Vec::new();
-        self.read(|key, value| {
+        self.read(WALLS, |key, value| {
             let record: Record = serde_json::from_slice(value).map_err(|e| e.to_string())?;
             let elapsed_ms = record.stamp.elapsed_ms(&present);
             if record.account == account
@@ -93,14 +119,22 @@ impl Disk {
             for key in &taken {
                 table.remove(key.as_str())?;
             }
-            insert(&mut table, &records)
+            insert(&mut table, &records)?;
+            let mut pauses = transaction.open_table(PAUSES)?;
+            for key in &over {
+                pauses.remove(key.as_str())?;
+            }
+            Ok(())
         })
     }
 
     /// Writes and syncs. Blocks for as long as the disk takes.
-    pub fn write(&self, account: &str, walls: &[Written], now: Now) -> Result<(), String> {
-        let records = records(account, walls, now)?;
-        self.transact(|transaction| insert(&mut transaction.open_table(WALLS)?, &records))
+    pub fn write(&self, account: &str, walls: &[Written], pauses: &[Pause], now: Now) -> Result<(), String> {
+        let (walls, pauses) = (records(account, walls, now)?, closed(account, pauses, now)?);
+        self.transact(|transaction| {
+            insert(&mut transaction.open_table(WALLS)?, &walls)?;
+            insert(&mut transaction.open_table(PAUSES)?, &pauses)
+        })
     }
 
     /// Commits with a sync: when it returns, it survives.
@@ -114,9 +148,13 @@ impl Disk {
         Ok(done)
     }
 
-    fn read(&self, mut each: impl FnMut(&str, &[u8]) -> Result<(), String>) -> Result<(), String> {
+    fn read(
+        &self,
+        table: TableDefinition<&str, &[u8]>,
+        mut each: impl FnMut(&str, &[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
         let transaction = self.database.begin_read().map_err(|e| self.failed("read", &e))?;
-        let table = transaction.open_table(WALLS).map_err(|e| self.failed("read", &e))?;
+        let table = transaction.open_table(table).map_err(|e| self.failed("read", &e))?;
         for entry in table.iter().map_err(|e| self.failed("read", &e))? {
             let (key, value) = entry.map_err(|e| self.failed("read", &e))?;
             each(key.value(), value.value()).map_err(|e| self.failed("read", &e))?;
@@ -140,6 +178,19 @@ fn records(account: &str, walls: &[Written], now: Now) -> Result<Records, String
         Ok((key, serde_json::to_vec(&record)?))
     };
     walls.iter().map(record).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())
+}
+
+fn closed(account: &str, pauses: &[Pause], now: Now) -> Result<Records, String> {
+    let stamp = Stamp::now(now.wall);
+    let record = |pause: &Pause| {
+        let Pause { operation, resource, until } = pause.clone();
+        let key = serde_json::to_string(&(account, &operation, &resource))?;
+        let left_ms = until.0.saturating_sub(now.mono.0);
+        let closed =
+            Closed { account: account.to_owned(), stamp: stamp.clone(), operation, resource, left_ms };
+        Ok((key, serde_json::to_vec(&closed)?))
+    };
+    pauses.iter().map(record).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())
 }
 
 fn insert(table: &mut redb::Table<&str, &[u8]>, records: &Records) -> Result<(), redb::Error> {
@@ -167,156 +218,4 @@ fn cannot_open(path: &Path, error: &DatabaseError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::Priority;
-    use crate::policy::limit::{Asked, Keeping, Reason, Source, Wall, WallSet};
-    use crate::policy::time::Moment;
-
-    const START: i64 = 1_767_225_600_000;
-
-    fn at(ms: u64) -> Now {
-        Now { mono: Moment(ms), wall: START.saturating_add_unsigned(ms) }
-    }
-
-    fn limits(walls: &[&str]) -> Limits {
-        let walls = walls.iter().map(|w| Wall::new(w.parse().unwrap(), Source::Operator));
-        Limits::kept(&WallSet::new(walls).unwrap(), Keeping::Disk { since: Moment(0) })
-    }
-
-    const ASKED: Asked =
-        Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive, owner: None };
-
-    fn write_due(limits: &mut Limits, disk: &Disk, now: Now) -> usize {
-        let due = limits.to_write(now);
-        let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
-        disk.write("acme", &walls, now).unwrap();
-        due.iter().for_each(|r| limits.written(r));
-        due.len()
-    }
-
-    /// Spends all there is, writing as needed; returns how much and how often it was written.
-    fn spend(limits: &mut Limits, disk: &Disk, now: Now) -> (u64, usize) {
-        let (mut spent, mut writes) = (0, 0);
-        loop {
-            match limits.try_acquire(&ASKED, now) {
-                Ok(charge) => {
-                    limits.answered(charge, now);
-                    spent += 1;
-                }
-                Err(refused) if refused.reason == Reason::Reserving => writes += write_due(limits, disk, now),
-                Err(_) => return (spent, writes),
-            }
-        }
-    }
-
-    #[test]
-    fn a_crash_wastes_at_most_a_block_and_gives_nothing_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.redb");
-        let mut total = 0;
-        for _ in 0..5 {
-            let disk = Disk::open(&path).unwrap();
-            let mut limits = limits(&["1000/24h"]);
-            disk.restore("acme", &mut limits, at(0)).unwrap();
-            for _ in 0..33 {
-                match limits.try_acquire(&ASKED, at(0)) {
-                    Ok(charge) => limits.answered(charge, at(0)),
-                    Err(_) => {
-                        write_due(&mut limits, &disk, at(0));
-                        continue;
-                    }
-                }
-                total += 1;
-            }
-        }
-        let disk = Disk::open(&path).unwrap();
-        let mut limits = limits(&["1000/24h"]);
-        disk.restore("acme", &mut limits, at(0)).unwrap();
-        let (rest, writes) = spend(&mut limits, &disk, at(0));
-        assert!((1_000 - 5 * 10..=1_000).contains(&(total + rest)), "{total} + {rest}");
-        assert!(writes <= 200, "{writes}");
-        drop((limits, disk));
-        let mut limits = self::limits(&["1000/24h"]);
-        Disk::open(&path).unwrap().restore("acme", &mut limits, at(0)).unwrap();
-        assert_eq!(limits.try_acquire(&ASKED, at(0)).unwrap_err().reason, Reason::Window);
-    }
-
-    #[test]
-    fn a_restart_counts_on_where_the_last_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::open(&folder.path().join("state.redb")).unwrap();
-        let mut before = limits(&["20/min", "30/day Europe/Berlin"]);
-        assert_eq!(spend(&mut before, &disk, at(100_000)).0, 20);
-        disk.write("acme", &before.last_words(at(110_000)), at(110_000)).unwrap();
-        // The new process counts its time from elsewhere; its clock has gone on by 30 s, or cannot be compared.
-        let now = Now { mono: Moment(5), wall: at(140_000).wall };
-        let mut after = limits(&["20/min", "30/day Europe/Berlin"]);
-        disk.restore("acme", &mut after, now).unwrap();
-        let usage = after.usage(now);
-        assert_eq!((usage[0].used, usage[1].used), (20, 20));
-        assert_eq!(limits(&["20/min"]).usage(now)[0].used, 0);
-    }
-
-    #[test]
-    fn what_no_longer_counts_leaves_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::open(&folder.path().join("state.redb")).unwrap();
-        let count = || {
-            let mut count = 0;
-            disk.read(|_, _| {
-                count += 1;
-                Ok(())
-            })
-            .unwrap();
-            count
-        };
-        let mut first = limits(&["20/3s", "1000/24h"]);
-        spend(&mut first, &disk, at(0));
-        assert_eq!(count(), 2);
-        // Both were open, and count as spent from now on; then the short one is over.
-        disk.restore("acme", &mut limits(&["20/3s", "1000/24h"]), at(0)).unwrap();
-        assert_eq!(count(), 2);
-        let mut later = limits(&["20/3s", "1000/24h"]);
-        let mut forgotten = Vec::new();
-        disk.read(|_, value| {
-            forgotten.push(serde_json::from_slice::<Record>(value).unwrap().written);
-            Ok(())
-        })
-        .unwrap();
-        assert!(forgotten.iter().all(|written| later.restore(written, 3_001, at(0))));
-        assert_eq!(later.last_words(at(0)).len(), 1);
-    }
-
-    #[test]
-    fn short_windows_are_waited_for() {
-        let mut limits = limits(&["1/s"]);
-        let refused = limits.try_acquire(&ASKED, at(0)).unwrap_err();
-        assert_eq!((refused.reason, refused.retry_at), (Reason::Window, Some(at(1_001))));
-        assert!(limits.try_acquire(&ASKED, at(1_001)).is_ok());
-        assert!(!limits.wants_store());
-    }
-
-    #[test]
-    fn a_damaged_file_and_one_in_use_are_said() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.redb");
-        std::fs::write(&path, vec![7; 9_000]).unwrap();
-        let why = Disk::open(&path).err().unwrap();
-        assert!(why.contains("is damaged") && why.contains("state.redb"), "{why}");
-        let path = folder.path().join("other.redb");
-        let _first = Disk::open(&path).unwrap();
-        assert!(Disk::open(&path).err().unwrap().contains("in use"));
-        assert!(Disk::open(&folder.path().join("none/x")).err().unwrap().contains("cannot be opened"));
-    }
-
-    #[test]
-    fn a_later_format_is_not_touched() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.redb");
-        let disk = Disk::open(&path).unwrap();
-        disk.transact(|t| Ok(t.open_table(META)?.insert("format", FORMAT + 1).map(|_| ())?)).unwrap();
-        drop(disk);
-        assert!(Disk::open(&path).err().unwrap().contains("format 2"));
-    }
-}
+mod tests;

@@ -1,9 +1,17 @@
 //! The script against a real server: what it grants, to whom, and what it remembers.
 
-use super::redis_server::RedisServer;
-use super::shared::{Heard, Shared};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrata_test_redis::RedisServer;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+
+use super::exchange::{Heard, Talk};
+use super::lease::tell;
+use super::shared::Shared;
 use crate::policy::Priority;
-use crate::policy::limit::{Asked, Keeping, Leases, Limits, Reason, Source, Wall, WallSet, WallUsage};
+use crate::policy::limit::{About, Asked, Keeping, Leases, Limits, Reason, Source, Wall, WallSet, WallUsage};
 use crate::policy::time::{Moment, Now};
 
 const LEASES: Leases = Leases { lease_ms: 10_000, tail_ms: 10_000, emergency_ms: 60_000 };
@@ -12,43 +20,59 @@ const START: i64 = 1_767_225_600_000;
 /// One sidecar, with a clock of its own.
 struct Sidecar {
     shared: Shared,
+    talk: Talk,
     limits: Limits,
     now: Now,
 }
 
 impl Sidecar {
-    fn new(server: &RedisServer, walls: &[&str]) -> Self {
+    fn new(store: &Store, walls: &[&str]) -> Self {
         let walls = walls.iter().map(|w| Wall::new(w.parse().unwrap(), Source::Operator));
         let limits = Limits::kept(&WallSet::new(walls).unwrap(), Keeping::Shared(LEASES));
         let now = Now { mono: Moment(1_000_000), wall: START };
-        Self { shared: Shared::new(&server.url(), None, LEASES).unwrap(), limits, now }
+        let shared = Shared::new(&store.server.url(), None, LEASES).unwrap();
+        let member: Arc<str> = uuid::Uuid::new_v4().to_string().into();
+        Self { shared, talk: Talk::new("acme", member, LEASES), limits, now }
+    }
+
+    fn begin(&mut self) {
+        self.talk.begin(self.limits.exchange(self.now), self.limits.pauses());
+    }
+
+    async fn ask(&mut self) -> Heard {
+        let answer = self.shared.ask(&self.talk.call(self.now)).await.unwrap();
+        self.talk.hear(&answer, self.now).unwrap()
     }
 
     /// One exchange, as the task does it.
-    async fn exchange(&mut self) -> Heard {
-        let mut talk = self.shared.talk("acme").await;
-        talk.begin(self.limits.exchange(self.now));
-        let heard = self.shared.ask(&mut talk).await.unwrap();
-        if heard.expired {
-            self.limits.grants_expired();
-        }
-        self.limits.exchanged(talk.asks(), &heard.answers, self.now.mono, self.now);
-        heard
+    async fn exchange(&mut self) {
+        self.begin();
+        let heard = self.ask().await;
+        tell(&self.talk, &heard, self.now.mono, &mut self.limits, self.now);
+    }
+
+    /// Is refused for want of something granted, and says so.
+    async fn want(&mut self) {
+        self.reason();
+        self.exchange().await;
     }
 
     /// Spends what it has and can get in so many exchanges.
     async fn spend(&mut self, most: u64, exchanges: usize) -> u64 {
         let mut spent = 0;
         for _ in 0..=exchanges {
-            while spent < most
-                && let Ok(charge) = self.limits.try_acquire(&ASKED, self.now)
-            {
-                self.limits.answered(charge, self.now);
+            while spent < most && self.send() {
                 spent += 1;
             }
             self.exchange().await;
         }
         spent
+    }
+
+    /// One call, answered at once.
+    fn send(&mut self) -> bool {
+        let charge = self.limits.try_acquire(&ASKED, self.now);
+        charge.map(|charge| self.limits.answered(charge, self.now)).is_ok()
     }
 
     fn reason(&mut self) -> Option<Reason> {
@@ -69,30 +93,58 @@ impl Sidecar {
 const ASKED: Asked =
     Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive, owner: None };
 
-/// Lets the time pass in which members of an older store could object.
-async fn open(server: &RedisServer) {
-    let mut connection = server.client().get_multiplexed_async_connection().await.unwrap();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*}").query_async(&mut connection).await.unwrap();
-    for key in keys {
-        let _: () =
-            redis::cmd("HSET").arg(key).arg("fresh").arg(0).query_async(&mut connection).await.unwrap();
+/// A real server, and a connection that says what no sidecar would.
+struct Store {
+    server: RedisServer,
+    aside: MultiplexedConnection,
+}
+
+impl Store {
+    async fn start() -> Option<Self> {
+        let server = RedisServer::start()?;
+        let client = redis::Client::open(server.url()).unwrap();
+        let aside = client.get_multiplexed_async_connection().await.unwrap();
+        Some(Self { server, aside })
+    }
+
+    /// One that a sidecar has begun, and that has given others the time to object.
+    async fn begun(walls: &[&str]) -> Option<(Self, Sidecar)> {
+        let mut store = Self::start().await?;
+        let mut first = Sidecar::new(&store, walls);
+        first.exchange().await;
+        store.open().await;
+        Some((store, first))
+    }
+
+    /// Lets the time pass in which members of an older store could object.
+    async fn open(&mut self) {
+        for account in self.keys("*}").await {
+            let () = self.aside.hset(account, "fresh", 0).await.unwrap();
+        }
+    }
+
+    async fn keys(&mut self, pattern: &str) -> Vec<String> {
+        self.aside.keys(pattern).await.unwrap()
+    }
+
+    async fn wipe(&mut self) {
+        let () = redis::cmd("FLUSHALL").query_async(&mut self.aside).await.unwrap();
     }
 }
 
-async fn command(server: &RedisServer, name: &str) {
-    let mut connection = server.client().get_multiplexed_async_connection().await.unwrap();
-    let _: () = redis::cmd(name).query_async(&mut connection).await.unwrap();
+#[tokio::test]
+async fn a_new_store_gives_others_time_to_object() {
+    let Some(store) = Store::start().await else { return };
+    let mut a = Sidecar::new(&store, &["100/h"]);
+    assert_eq!(a.reason(), Some(Reason::Reserving));
+    a.want().await;
+    assert_eq!(a.reason(), Some(Reason::Window));
 }
 
 #[tokio::test]
 async fn sidecars_share_one_wall_and_none_gets_all() {
-    let Some(server) = RedisServer::start() else { return };
-    let (mut a, mut b) = (Sidecar::new(&server, &["100/h"]), Sidecar::new(&server, &["100/h"]));
-    assert_eq!(a.reason(), Some(Reason::Reserving));
-    a.exchange().await;
-    assert_eq!(a.reason(), Some(Reason::Window), "a new store gives others time to object");
-    open(&server).await;
-    b.exchange().await;
+    let Some((store, mut a)) = Store::begun(&["100/h"]).await else { return };
+    let mut b = Sidecar::new(&store, &["100/h"]);
     let (mut of_a, mut of_b) = (0, 0);
     for _ in 0..200 {
         of_a += a.spend(3, 1).await;
@@ -105,109 +157,74 @@ async fn sidecars_share_one_wall_and_none_gets_all() {
 
 #[tokio::test]
 async fn the_same_number_is_done_once() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["100/h"]);
-    a.exchange().await;
-    open(&server).await;
+    let Some((store, mut a)) = Store::begun(&["100/h"]).await else { return };
+    a.want().await;
+    assert!(a.send());
     a.reason();
-    a.exchange().await;
-    let charge = a.limits.try_acquire(&ASKED, a.now).unwrap();
-    a.limits.answered(charge, a.now);
-    a.reason();
-    let mut talk = a.shared.talk("acme").await;
-    talk.begin(a.limits.exchange(a.now));
-    let first = a.shared.ask(&mut talk).await.unwrap().answers;
-    assert_eq!(a.shared.ask(&mut talk).await.unwrap().answers, first);
-    let (granted, arrived) = (first[0].granted, 1);
+    a.begin();
+    let first = a.ask().await;
+    assert_eq!(a.ask().await, first);
+    let (granted, arrived) = (first.answers[0].granted, 1);
     assert!(granted > 0);
-    drop(talk);
-    let mut b = Sidecar::new(&server, &["100/h"]);
-    b.reason();
-    b.exchange().await;
+    let mut b = Sidecar::new(&store, &["100/h"]);
+    b.want().await;
     assert_eq!(b.usage().used, arrived + granted + 1, "nothing was counted twice");
 }
 
 #[tokio::test]
 async fn a_store_that_was_wiped_knows_nothing_and_says_so() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["100/h"]);
-    a.exchange().await;
-    open(&server).await;
+    let Some((mut store, mut a)) = Store::begun(&["100/h"]).await else { return };
     a.reason();
     assert_eq!(a.spend(5, 10).await, 5);
-    command(&server, "FLUSHALL").await;
-    let mut b = Sidecar::new(&server, &["100/h"]);
-    b.reason();
-    b.exchange().await;
+    store.wipe().await;
+    let mut b = Sidecar::new(&store, &["100/h"]);
+    b.want().await;
     assert_eq!(b.reason(), Some(Reason::Window), "a new sidecar waits for objections");
-    a.reason();
-    a.exchange().await;
-    open(&server).await;
+    a.want().await;
+    store.open().await;
     for sidecar in [&mut a, &mut b] {
-        sidecar.reason();
-        sidecar.exchange().await;
+        sidecar.want().await;
         assert_eq!((sidecar.reason(), sidecar.usage().used), (Some(Reason::Window), 100));
     }
 }
 
 #[tokio::test]
 async fn who_knows_of_a_wipe_tells_it_to_all_walls() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["100/h"]);
+    let Some((mut store, mut a)) = Store::begun(&["100/h"]).await else { return };
+    store.wipe().await;
     a.exchange().await;
-    command(&server, "FLUSHALL").await;
-    a.exchange().await;
-    open(&server).await;
-    let mut b = Sidecar::new(&server, &["50/min"]);
-    b.reason();
-    b.exchange().await;
+    store.open().await;
+    let mut b = Sidecar::new(&store, &["50/min"]);
+    b.want().await;
     assert_eq!((b.reason(), b.usage().used), (Some(Reason::Window), 50));
 }
 
 #[tokio::test]
 async fn a_wall_that_was_evicted_counts_as_spent() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["100/h"]);
-    a.exchange().await;
-    open(&server).await;
+    let Some((mut store, mut a)) = Store::begun(&["100/h"]).await else { return };
     a.reason();
     assert_eq!(a.spend(5, 10).await, 5);
-    let mut connection = server.client().get_multiplexed_async_connection().await.unwrap();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*}:*").query_async(&mut connection).await.unwrap();
-    let _: () = redis::cmd("DEL").arg(keys).query_async(&mut connection).await.unwrap();
-    a.reason();
-    a.exchange().await;
-    a.reason();
-    a.exchange().await;
+    let walls = store.keys("*}:*").await;
+    let () = store.aside.del(walls).await.unwrap();
+    a.want().await;
+    a.want().await;
     assert_eq!(a.usage().used, 100);
 }
 
 #[tokio::test]
 async fn without_a_store_only_what_it_granted_is_spent() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["1000/h"]);
-    a.exchange().await;
-    open(&server).await;
-    a.reason();
-    a.exchange().await;
-    drop(server);
+    let Some((store, mut a)) = Store::begun(&["1000/h"]).await else { return };
+    a.want().await;
+    drop(store);
     a.limits.store_is_away();
-    let mut spent = 0;
-    while let Ok(charge) = a.limits.try_acquire(&ASKED, a.now) {
-        a.limits.answered(charge, a.now);
-        spent += 1;
-    }
+    let spent = std::iter::repeat_with(|| a.send()).take_while(|went| *went).count();
     assert_eq!(spent, 1 + 1_000 / 200, "one leased, and the share for emergencies");
 }
 
 #[tokio::test]
 async fn what_is_leased_ends_with_its_time() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["100/h"]);
-    a.exchange().await;
-    open(&server).await;
-    a.reason();
-    a.exchange().await;
+    let Some((_store, mut a)) = Store::begun(&["100/h"]).await else { return };
+    a.want().await;
     assert_eq!(a.reason(), None);
     a.now.mono.0 += LEASES.lease_ms;
     assert_eq!(a.reason(), Some(Reason::Reserving));
@@ -215,10 +232,7 @@ async fn what_is_leased_ends_with_its_time() {
 
 #[tokio::test]
 async fn what_is_not_needed_goes_back_and_so_does_all_at_the_end() {
-    let Some(server) = RedisServer::start() else { return };
-    let mut a = Sidecar::new(&server, &["1000/h"]);
-    a.exchange().await;
-    open(&server).await;
+    let Some((store, mut a)) = Store::begun(&["1000/h"]).await else { return };
     a.reason();
     assert_eq!(a.spend(50, 60).await, 50);
     a.now.mono.0 += 2_000;
@@ -228,8 +242,52 @@ async fn what_is_not_needed_goes_back_and_so_does_all_at_the_end() {
     assert_eq!(a.usage().used, 50 + 5, "spent, and the share for emergencies");
     a.limits.give_back();
     a.exchange().await;
-    let mut b = Sidecar::new(&server, &["1000/h"]);
-    b.reason();
-    b.exchange().await;
+    let mut b = Sidecar::new(&store, &["1000/h"]);
+    b.want().await;
     assert_eq!(b.usage().used, 50 + 1 + 2, "one leased, and the share of one of two");
+}
+
+#[tokio::test]
+async fn what_the_system_said_to_one_is_heard_by_all_and_by_who_comes_later() {
+    let Some((store, mut a)) = Store::begun(&["100/h"]).await else { return };
+    let mut b = Sidecar::new(&store, &["100/h"]);
+    b.want().await;
+    assert_eq!((b.reason(), b.usage().limit), (None, 100));
+    let (wait, sent_at) = (Some(Duration::from_secs(30)), a.now.mono);
+    let post = About::Resource { operation: "post", resource: "C042" };
+    assert!(a.limits.throttled(post, wait, sent_at, a.now).is_some());
+    assert!(a.limits.throttled(About::Upstream, wait, sent_at, a.now).is_none(), "it is the same call");
+    assert!(a.limits.wants_store());
+    a.exchange().await;
+    for sidecar in [b, Sidecar::new(&store, &["100/h"])] {
+        let mut sidecar = sidecar;
+        sidecar.want().await;
+        assert_eq!((sidecar.reason(), sidecar.usage().limit), (Some(Reason::Throttled), 70));
+        let closed = |sidecar: &mut Sidecar, resource| {
+            let asked = Asked { operation: "post", resource: Some(resource), ..ASKED };
+            sidecar.limits.try_acquire(&asked, sidecar.now).unwrap_err().reason
+        };
+        sidecar.now.mono.0 += 30_500;
+        assert_ne!(closed(&mut sidecar, "C042"), Reason::Throttled);
+    }
+}
+
+#[tokio::test]
+async fn whoever_sets_the_stores_clock_moves_nothing() {
+    let Some((mut store, mut a)) = Store::begun(&["10/min"]).await else { return };
+    a.reason();
+    assert_eq!(a.spend(10, 40).await, 10);
+    // As if an hour had passed on the store's clock, and then as if it had been set back by two.
+    for clock in [-3_600_000_i64, 7_200_000] {
+        let account = store.keys("*}").await.remove(0);
+        let () = redis::cmd("HINCRBY")
+            .arg(account)
+            .arg("clock")
+            .arg(clock)
+            .query_async(&mut store.aside)
+            .await
+            .unwrap();
+        a.want().await;
+        assert_eq!((a.reason(), a.usage().used), (Some(Reason::Window), 10));
+    }
 }

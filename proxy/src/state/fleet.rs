@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use ferrata_test_redis::RedisServer;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::redis_server::RedisServer;
 use super::shared::Shared;
 use super::{Home, Store};
 use crate::policy::Priority;

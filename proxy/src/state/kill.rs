@@ -41,7 +41,7 @@ fn spender() {
         if limits.wants_store() {
             let due = limits.to_write(START);
             let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
-            disk.write("acme", &walls, START).unwrap();
+            disk.write("acme", &walls, &[], START).unwrap();
             due.iter().for_each(|r| limits.written(r));
         }
     }

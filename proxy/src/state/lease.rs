@@ -1,16 +1,15 @@
-//! The task that talks of one account to the store that all sidecars share: when to talk, and what if nobody answers.
+//! When to talk of one account to the store that all sidecars share, and what if nobody answers. Pure: it is told the time, and says what is
+//! to be done next; [`keeper`](super::keeper) does it in the sidecar, and the simulator on its own clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
-
-use super::Home;
-use super::shared::{Heard, Shared, Talk};
-use crate::policy::time::Now;
+use super::exchange::{Call, Heard, Talk, Value};
+use crate::policy::limit::{Leases, Limits};
+use crate::policy::time::{Moment, Now};
 
 /// Longest silence: what is leased is one second of demand, and a sidecar that is silent for longer does not count.
-const TICK: Duration = Duration::from_secs(1);
+pub const TICK: Duration = Duration::from_secs(1);
 
 /// Shortest time between two exchanges, also when calls wait: they travel together.
 const GAP: Duration = Duration::from_millis(5);
@@ -21,77 +20,109 @@ const GAP_OF_POVERTY: Duration = Duration::from_millis(100);
 /// First and longest pause before the same is asked again of a store that is away.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Talks for as long as it is polled.
-pub async fn keep_shared(shared: &Shared, account: &str, home: &dyn Home, poke: &Notify) {
-    let mut talk = shared.talk(account).await;
-    loop {
-        let begun = Instant::now();
-        home.with(&mut |limits, now| talk.begin(limits.exchange(now)));
-        let (heard, asked_at) = ask_until_heard(shared, &mut talk, account, home).await;
-        take(&talk, &heard, asked_at, home);
-        home.wake();
-        let poor =
-            talk.asks().iter().zip(&heard.answers).any(|(ask, got)| ask.moved.want > 0 && got.granted == 0);
-        sleep_until(begun + if poor { GAP_OF_POVERTY } else { GAP }).await;
-        tokio::select! {
-            () = poke.notified() => {}
-            () = sleep_until(begun + TICK) => {}
+/// How one account stands with the store.
+#[derive(Debug)]
+pub struct Lease {
+    talk: Talk,
+    /// When the exchange that is open, or was the last, was begun, and when it was last carried to the store.
+    begun: Moment,
+    asked_at: Moment,
+    /// Before the first nothing is carried there; at the second something is, wanted or not.
+    not_before: Moment,
+    due_at: Moment,
+    /// What follows the next failure; the first pause while all is well.
+    pause: Duration,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Step {
+    /// Carry this to the store, and tell what came of it: [`Lease::heard`] or [`Lease::unheard`].
+    Ask(Call),
+    /// Come back after that time; sooner if `wakes` and [`Limits::wants_store`].
+    Rest { wait: Duration, wakes: bool },
+}
+
+impl Lease {
+    pub fn new(account: &str, member: Arc<str>, leases: Leases) -> Self {
+        let never = Moment(0);
+        let talk = Talk::new(account, member, leases);
+        Self { talk, begun: never, asked_at: never, not_before: never, due_at: never, pause: PAUSE.0 }
+    }
+
+    /// Whether the store did not answer the last time.
+    pub fn is_unheard(&self) -> bool {
+        self.pause > PAUSE.0
+    }
+
+    pub fn step(&mut self, limits: &mut Limits, now: Now) -> Step {
+        if now.mono < self.not_before {
+            return Step::Rest { wait: now.mono.until(self.not_before), wakes: false };
         }
+        if self.talk.is_answered() {
+            if now.mono < self.due_at && !limits.wants_store() {
+                return Step::Rest { wait: now.mono.until(self.due_at), wakes: true };
+            }
+            self.begin(limits, now);
+        }
+        Step::Ask(self.call(now))
+    }
+
+    /// For a process that ends and has said so to its limits: what the store must still hear, none if that is all.
+    pub fn last_words(&mut self, limits: &mut Limits, now: Now) -> Option<Call> {
+        if self.talk.is_answered() {
+            if !limits.has_due() {
+                return None;
+            }
+            self.begin(limits, now);
+        }
+        Some(self.call(now))
+    }
+
+    fn begin(&mut self, limits: &mut Limits, now: Now) {
+        (self.begun, self.due_at) = (now.mono, now.mono + TICK);
+        self.talk.begin(limits.exchange(now), limits.pauses());
+    }
+
+    fn call(&mut self, now: Now) -> Call {
+        self.asked_at = now.mono;
+        self.talk.call(now)
+    }
+
+    /// The store answered what was last asked. False if that made no sense, which is as no answer.
+    #[must_use]
+    pub fn heard(&mut self, answer: &[Value], limits: &mut Limits, now: Now) -> bool {
+        let Some(heard) = self.talk.hear(answer, now) else {
+            self.unheard(limits, now);
+            return false;
+        };
+        tell(&self.talk, &heard, self.asked_at, limits, now);
+        let poor = self
+            .talk
+            .asks()
+            .iter()
+            .zip(&heard.answers)
+            .any(|(ask, got)| ask.moved.want > 0 && got.granted == 0);
+        self.not_before = self.begun + if poor { GAP_OF_POVERTY } else { GAP };
+        self.pause = PAUSE.0;
+        true
+    }
+
+    /// There was no answer: only what was granted before may be spent, and the same is asked again later.
+    pub fn unheard(&mut self, limits: &mut Limits, now: Now) {
+        limits.store_is_away();
+        self.not_before = now.mono + self.pause;
+        self.pause = (self.pause * 2).min(PAUSE.1);
     }
 }
 
-/// Gives back what was not spent. What the store does not hear it counts as spent, when its time is over.
-pub async fn give_back(shared: &Shared, account: &str, home: &dyn Home) -> Result<(), String> {
-    let mut talk = shared.talk(account).await;
-    let mut is_due = true;
-    home.with(&mut |limits, _| limits.give_back());
-    while is_due || !talk.is_answered() {
-        if talk.is_answered() {
-            home.with(&mut |limits, now| talk.begin(limits.exchange(now)));
-        }
-        let mut asked_at = Now::default();
-        home.with(&mut |_, now| asked_at = now);
-        let heard = shared.ask(&mut talk).await?;
-        take(&talk, &heard, asked_at, home);
-        home.with(&mut |limits, _| {
-            limits.grants_expired();
-            is_due = limits.has_due();
-        });
+/// Brings to the limits what the store said to what was asked at `asked_at`.
+pub(super) fn tell(talk: &Talk, heard: &Heard, asked_at: Moment, limits: &mut Limits, now: Now) {
+    if heard.expired {
+        limits.grants_expired();
     }
-    Ok(())
-}
-
-fn take(talk: &Talk, heard: &Heard, asked_at: Now, home: &dyn Home) {
-    home.with(&mut |limits, now| {
-        if heard.expired {
-            limits.grants_expired();
-        }
-        limits.exchanged(talk.asks(), &heard.answers, asked_at.mono, now);
-    });
-}
-
-/// Asks the same until there is an answer. Returns it with the time at which it was asked for.
-async fn ask_until_heard(shared: &Shared, talk: &mut Talk, account: &str, home: &dyn Home) -> (Heard, Now) {
-    let mut pause = PAUSE.0;
-    loop {
-        let mut asked_at = Now::default();
-        home.with(&mut |_, now| asked_at = now);
-        match shared.ask(talk).await {
-            Ok(heard) => {
-                if pause > PAUSE.0 {
-                    tracing::info!(account, "the shared state answers again");
-                }
-                return (heard, asked_at);
-            }
-            Err(why) => {
-                if pause == PAUSE.0 {
-                    tracing::warn!(account, "{why}; only what it granted before may be spent");
-                }
-                home.with(&mut |limits, _| limits.store_is_away());
-                home.wake();
-                sleep(pause).await;
-                pause = (pause * 2).min(PAUSE.1);
-            }
-        }
+    limits.exchanged(talk.asks(), &heard.answers, asked_at, now);
+    for pause in &heard.pauses {
+        limits.hear(pause, now);
     }
 }

@@ -6,15 +6,15 @@
 #[cfg(test)]
 mod booking_tests;
 pub mod disk;
+pub mod exchange;
 #[cfg(test)]
 mod exchange_tests;
 #[cfg(test)]
 mod fleet;
+mod keeper;
 #[cfg(all(test, unix))]
 mod kill;
-mod lease;
-#[cfg(test)]
-pub mod redis_server;
+pub mod lease;
 pub mod shared;
 pub(crate) mod stamp;
 pub mod wire;
@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::policy::limit::{Keeping, Limits, Reservation};
+use crate::policy::limit::{Keeping, Limits, Pause, Reservation};
 use crate::policy::time::Now;
 use disk::Disk;
-use lease::keep_shared;
+use keeper::keep_shared;
 use shared::Shared;
 
 /// Time between two attempts to write to a disk that fails.
@@ -82,25 +82,27 @@ impl Store {
         match self {
             Self::Memory => Ok(()),
             Self::Disk(disk) => {
-                let (mut words, mut at) = (Vec::new(), Now::default());
-                home.with(&mut |limits, now| (words, at) = (limits.last_words(now), now));
-                blocking(move || disk.write(&account, &words, at)).await
+                let (mut words, mut pauses, mut at) = (Vec::new(), Vec::new(), Now::default());
+                home.with(&mut |limits, now| {
+                    (words, pauses, at) = (limits.last_words(now), limits.pauses(), now)
+                });
+                blocking(move || disk.write(&account, &words, &pauses, at)).await
             }
-            Self::Shared(shared) => lease::give_back(&shared, &account, &*home).await,
+            Self::Shared(shared) => keeper::give_back(&shared, &account, &*home).await,
         }
     }
 }
 
 async fn keep_on_disk(disk: &Disk, account: &Arc<str>, home: &dyn Home, poke: &Notify) {
     loop {
-        let (mut due, mut at) = (Vec::new(), Now::default());
-        home.with(&mut |limits, now| (due, at) = (limits.to_write(now), now));
-        if due.is_empty() {
+        let (mut due, mut pauses, mut at) = (Vec::new(), Vec::new(), Now::default());
+        home.with(&mut |limits, now| (due, pauses, at) = (limits.to_write(now), limits.pauses(), now));
+        if due.is_empty() && pauses.is_empty() {
             poke.notified().await;
             continue;
         }
-        let result = write(disk.clone(), Arc::clone(account), &due, at).await;
-        home.with(&mut |limits, _| confirm(limits, &due, result.is_ok()));
+        let result = write(disk.clone(), Arc::clone(account), &due, pauses.clone(), at).await;
+        home.with(&mut |limits, _| confirm(limits, &due, std::mem::take(&mut pauses), result.is_ok()));
         match result {
             Ok(()) => home.wake(),
             Err(why) => {
@@ -111,7 +113,10 @@ async fn keep_on_disk(disk: &Disk, account: &Arc<str>, home: &dyn Home, poke: &N
     }
 }
 
-fn confirm(limits: &mut Limits, due: &[Reservation], is_written: bool) {
+fn confirm(limits: &mut Limits, due: &[Reservation], pauses: Vec<Pause>, is_written: bool) {
+    if !is_written {
+        limits.pauses_untold(pauses);
+    }
     for reservation in due {
         if is_written {
             limits.written(reservation);
@@ -121,9 +126,15 @@ fn confirm(limits: &mut Limits, due: &[Reservation], is_written: bool) {
     }
 }
 
-async fn write(disk: Disk, account: Arc<str>, due: &[Reservation], at: Now) -> Result<(), String> {
+async fn write(
+    disk: Disk,
+    account: Arc<str>,
+    due: &[Reservation],
+    pauses: Vec<Pause>,
+    at: Now,
+) -> Result<(), String> {
     let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
-    blocking(move || disk.write(&account, &walls, at)).await
+    blocking(move || disk.write(&account, &walls, &pauses, at)).await
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {

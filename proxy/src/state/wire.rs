@@ -7,7 +7,6 @@ use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, TlsCertificates,
 };
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -16,9 +15,6 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Longest wait for a connection, TLS included: meanwhile the store is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Bytes of a name's digest in a key: no two names meet.
-const DIGEST_BYTES: usize = 16;
 
 /// One Redis. Connects when it is needed first, and again when a connection has failed.
 pub struct Wire {
@@ -80,9 +76,4 @@ impl Wire {
         }
         format!("the shared state failed: {error}")
     }
-}
-
-/// A name in a key.
-pub fn digest(name: &[u8]) -> String {
-    Sha256::digest(name).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,17 +5,16 @@
 #![deny(unsafe_code)]
 
 mod fleet;
-mod redis_server;
 mod stack;
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ferrata_test_redis::RedisServer;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
-use redis_server::RedisServer;
 use stack::Walls;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -51,7 +50,7 @@ fn run(calls: u32) -> Result<Value> {
 
 async fn measure(calls: u32) -> Result<Value> {
     let folder = tempfile::tempdir()?;
-    let redis = RedisServer::start(folder.path());
+    let redis = RedisServer::start();
     let micros = |took: Duration| took.as_secs_f64() * 1e6 / f64::from(calls);
     let decision = stack::decision(calls)?;
     let none = stack::stack(Walls::None, stack::memory(), calls).await?;

@@ -19,6 +19,9 @@ use tokio::time::Instant;
 
 use crate::Result;
 
+/// As configured if nothing is said.
+const LONGEST_CALL: Duration = Duration::from_secs(30);
+
 /// A day's quota, of which half is used by what is measured.
 pub const QUOTA: &str = "100000/24h";
 
@@ -62,7 +65,7 @@ pub fn disk(folder: &Path) -> Result<Store> {
 
 /// Kept by a Redis.
 pub fn shared(url: &str) -> Result<Store> {
-    Ok(Store::Shared(Arc::new(Shared::new(url, None, Leases::default())?)))
+    Ok(Store::Shared(Arc::new(Shared::new(url, None, Leases::for_calls_of(LONGEST_CALL))?)))
 }
 
 /// The account of that name with these walls; all that are made with one store share its quota.

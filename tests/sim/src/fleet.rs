@@ -1,6 +1,8 @@
-//! One run: sidecars, their agents and the upstream on one clock. Carries messages and tells the judge what happens; decides nothing.
+//! One run: sidecars, their agents, the upstream and the store that they may share, on one clock. Carries messages and tells the judge what happens; decides nothing.
 
 mod flights;
+mod keeping;
+mod post;
 mod refusals;
 mod workflows;
 
@@ -14,7 +16,7 @@ use crate::agenda::{Agenda, Ms};
 use crate::egress::account::core::{Asked, Held, Refusal, Request};
 use crate::judge::{Facts, Judge};
 use crate::neighbour::Neighbour;
-use crate::plan::{Kind as TroubleKind, Plan};
+use crate::plan::{Keeping, Kind as TroubleKind, Plan};
 use crate::policy::Priority;
 use crate::policy::breaker::{Kind, Outcome};
 use crate::policy::limit::{Source, Wall, WallSet};
@@ -24,6 +26,7 @@ use crate::policy::time::Now;
 use crate::sidecar::Sidecar;
 use crate::upstream::{Reply, Upstream};
 use crate::verdict::Run;
+use post::Post;
 
 /// What every call begins with.
 const OPERATION: &str = "records.find";
@@ -83,6 +86,26 @@ enum Event {
         sidecar: usize,
         life: u32,
     },
+    /// A sidecar goes to the shared store, if it has reason to.
+    Visits {
+        sidecar: usize,
+    },
+    /// A question reaches the store, is done there, its answer reaches the sidecar, nobody waits for that any more.
+    StoreHears {
+        letter: u64,
+    },
+    StoreDoes {
+        letter: u64,
+    },
+    Heard {
+        letter: u64,
+    },
+    Unheard {
+        letter: u64,
+    },
+    StoreFault {
+        fault: usize,
+    },
     Dies {
         crash: usize,
     },
@@ -123,6 +146,8 @@ struct Fleet {
     calls: Vec<Call>,
     upstream: Upstream,
     judge: Judge,
+    /// The store that they share, if they do, and the way there.
+    post: Option<Post>,
     trace: DefaultHasher,
     /// Of each sidecar.
     walls: WallSet,
@@ -172,15 +197,19 @@ impl Fleet {
             Ok(Wall::new(quota, Source::Operator))
         };
         let walls = WallSet::new(texts.iter().map(wall).collect::<Result<Vec<_>, _>>()?)?;
-        let walls = walls.divided(plan.sidecars)?;
+        let walls = walls.divided(plan.parts())?;
+        let sidecars = (0..plan.sidecars).zip(0..);
+        let sidecars = sidecars.map(|(_, name)| Sidecar::new(name, &walls, &plan.keeping)).collect();
+        let post = plan.store().map(|_| Post::new()).transpose()?;
         Ok(Self {
             rng: Rng::with_seed(seed ^ 0x5eed),
             agenda: Agenda::new(),
-            sidecars: (0..plan.sidecars).map(|_| Sidecar::new(&walls, plan.durable)).collect(),
+            sidecars,
             calls: Vec::new(),
             upstream: Upstream::new(&plan),
             judge: Judge::new(&plan),
             trace: DefaultHasher::new(),
+            post,
             walls,
             neighbours: Vec::new(),
             plan,
@@ -206,6 +235,13 @@ impl Fleet {
         for (crash, planned) in self.plan.crashes.iter().enumerate() {
             self.agenda.enter(planned.at, Event::Dies { crash });
         }
+        let faults = self.plan.store().into_iter().flat_map(|store| &store.faults);
+        for (fault, planned) in faults.enumerate() {
+            self.agenda.enter(planned.from, Event::StoreFault { fault });
+        }
+        for sidecar in 0..self.sidecars.len() {
+            self.pump(sidecar);
+        }
         self.agenda.enter(LOOK_EVERY, Event::Looks);
     }
 
@@ -226,11 +262,17 @@ impl Fleet {
             Event::Goes { workflow } => self.makes(self.plan.workflows[workflow].agent, Some(workflow)),
             Event::GivesBack { workflow } => self.gives_back(workflow),
             Event::Written { sidecar, life } => self.written(sidecar, life),
-            Event::Dies { crash } => self.dies(crash),
-            Event::Lives { sidecar } => {
-                let at = self.agenda.now();
-                self.sidecars[sidecar].revive(at);
+            Event::Visits { sidecar } => {
+                self.sidecars[sidecar].visits = None;
+                self.visits(sidecar);
             }
+            Event::StoreHears { letter } => self.store_hears(letter),
+            Event::StoreDoes { letter } => self.store_does(letter),
+            Event::Heard { letter } => self.heard(letter),
+            Event::Unheard { letter } => self.unheard(letter),
+            Event::StoreFault { fault } => self.store_fault(fault),
+            Event::Dies { crash } => self.dies(crash),
+            Event::Lives { sidecar } => self.lives(sidecar),
             Event::Outsider { trouble } => self.outsider(trouble),
             Event::Step { index } => {
                 let step = &self.plan.steps[index];
@@ -412,7 +454,11 @@ impl Fleet {
                 Err(refusal) => self.refused(id, &refusal),
             }
         }
-        self.writes(sidecar);
+        match self.plan.keeping {
+            Keeping::Memory => {}
+            Keeping::Disk => self.writes(sidecar),
+            Keeping::Shared(_) => self.visits(sidecar),
+        }
         let at = self.agenda.now();
         let side = &mut self.sidecars[sidecar];
         let wakes = side.core.next_wake().map(|wakes| side.at(wakes).max(at + 1));
@@ -422,40 +468,6 @@ impl Fleet {
             side.wakes = Some(wakes);
             self.agenda.enter(wakes, Event::Wakes { sidecar });
         }
-    }
-
-    fn writes(&mut self, sidecar: usize) {
-        let (at, takes) = (self.agenda.now(), self.rng.u64(1..=30));
-        if self.sidecars[sidecar].begin_writing(at) {
-            self.agenda.enter(at + takes, Event::Written { sidecar, life: self.sidecars[sidecar].life });
-        }
-    }
-
-    fn written(&mut self, sidecar: usize, life: u32) {
-        let at = self.agenda.now();
-        let side = &mut self.sidecars[sidecar];
-        if !side.dead && side.life == life {
-            side.end_writing(at);
-            self.pump(sidecar);
-        }
-    }
-
-    /// All its calls are gone with it. What it has sent arrives all the same.
-    fn dies(&mut self, crash: usize) {
-        let (at, crash) = (self.agenda.now(), self.plan.crashes[crash].clone());
-        let side = &mut self.sidecars[crash.sidecar];
-        if side.dead {
-            return;
-        }
-        side.die(at, self.rng.bool());
-        self.judge.dies(crash.sidecar, at);
-        let of_it =
-            |call: &&mut Call| call.facts.sidecar == crash.sidecar && !matches!(call.state, State::Ended);
-        for call in self.calls.iter_mut().filter(of_it) {
-            call.state = State::Ended;
-            self.judge.ends(call.facts, false, at);
-        }
-        self.agenda.enter(at + crash.down, Event::Lives { sidecar: crash.sidecar });
     }
 
     fn outsider(&mut self, trouble: usize) {
@@ -483,6 +495,7 @@ impl Fleet {
         for sidecar in 0..self.sidecars.len() {
             self.judge.look(sidecar, at);
         }
+        self.judge.look_at_all(at);
         if at < self.plan.length {
             self.agenda.enter(at + LOOK_EVERY, Event::Looks);
         }

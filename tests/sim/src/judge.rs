@@ -1,10 +1,12 @@
 //! The judge: an independent model of what may happen, made of lists of moments. It sees what leaves a sidecar, what arrives, what is answered
 //! and what callers are told; it imports no policy and knows no policy's state.
 
+mod shared;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::agenda::Ms;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::verdict::{Invariants, Verdict};
 
 /// The invariants, by the name that is printed.
@@ -18,6 +20,7 @@ pub const INVARIANTS: Invariants = &[
         "throttle",
         "after a throttle has reached a sidecar, nothing leaves it for the closed scope before its time",
     ),
+    ("pause", "what the upstream told one sidecar of a fleet, no other transgresses a moment later"),
     ("budget", "retries stay within their share of the traffic"),
     ("twice", "nothing that must not be repeated is executed twice"),
     ("deadline", "nothing is delivered after its deadline"),
@@ -27,6 +30,9 @@ pub const INVARIANTS: Invariants = &[
     ("reserved", "a step that its workflow has reserved is neither refused nor kept waiting by the wall"),
     ("isolated", "calls end to the millisecond as they do when no other upstream hangs"),
     ("in-vain", "nothing waits that the upstream could have taken"),
+    ("under-way", "never more of ours under way at once than may be"),
+    ("used-again", "when a store that was lost, cut off or wiped is well again, its quota is used again"),
+    ("understood", "the sidecars and the store's script understand each other"),
     ("breaker", "while an upstream is down it gets probes, and not the traffic; it is found again"),
 ];
 
@@ -78,6 +84,7 @@ pub struct Facts {
 #[derive(Clone, Copy, Debug)]
 struct Departure {
     call: usize,
+    left: Ms,
     /// When it was answered or given up.
     end: Option<Ms>,
 }
@@ -122,10 +129,21 @@ struct Reserved {
 pub struct Judge {
     pub verdict: Verdict,
     walls: Vec<(u64, Ms, VecDeque<Ms>)>,
-    sidecars: u64,
+    /// Into how many parts the walls are divided among the sidecars.
+    parts: u64,
     concurrent: Option<u64>,
-    /// Who waits may be waiting for the disk.
-    durable: bool,
+    /// Who waits may be waiting for the disk, or for the store that all share.
+    keeping: plan::Keeping,
+    /// When something was wrong, and for how long that may be felt, if the sidecars share a store.
+    unwell: Vec<(Ms, Ms)>,
+    /// When sidecars may not have heard of each other.
+    cut_off: Vec<(Ms, Ms)>,
+    /// Since when somebody has waited although there was plenty of room.
+    stuck_since: Option<Ms>,
+    /// Whether somebody was refused for a wall since the judge looked.
+    denied: bool,
+    /// Pauses that the upstream asked for: of whom, from when, until when.
+    pauses: Vec<(usize, Ms, Ms)>,
     sides: Vec<Side>,
     /// By call that must be executed once: how often it was.
     executed: BTreeMap<usize, u32>,
@@ -140,9 +158,14 @@ impl Judge {
         Self {
             verdict: Verdict::new(INVARIANTS),
             walls: plan.walls.iter().map(|w| (w.count, w.span, VecDeque::new())).collect(),
-            sidecars: plan.sidecars,
-            concurrent: plan.concurrent.map(|c| c / plan.sidecars),
-            durable: plan.durable,
+            parts: plan.parts(),
+            concurrent: plan.concurrent,
+            keeping: plan.keeping.clone(),
+            unwell: shared::unwell(plan),
+            cut_off: shared::cut_off(plan),
+            stuck_since: None,
+            denied: false,
+            pauses: Vec::new(),
             sides: (0..plan.sidecars).map(|_| Side::default()).collect(),
             executed: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -195,7 +218,7 @@ impl Judge {
             self.verdict.check("reserved", true, String::new);
         }
         let side = &mut self.sides[call.sidecar];
-        side.departures.push_back(Departure { call: call.id, end: None });
+        side.departures.push_back(Departure { call: call.id, left: now, end: None });
         side.last_try = now;
         if !again {
             side.firsts.push_back(now);
@@ -214,6 +237,18 @@ impl Judge {
                 format!("{left} requests left within {} ms although all had failed before", now - *since)
             });
         }
+        self.under_way(now);
+        self.paused_by_others(call, now);
+    }
+
+    /// All that is under way, as far as an upstream could see it.
+    fn under_way(&mut self, now: Ms) {
+        let Some(most) = self.concurrent else { return };
+        let departures = self.sides.iter().flat_map(|side| &side.departures);
+        let under_way = departures.filter(|d| d.end.is_none_or(|end| end > now)).count() as u64;
+        self.verdict.check("under-way", under_way <= most, || {
+            format!("{under_way} under way at {now} ms, {most} allowed")
+        });
     }
 
     /// A request was never received by anybody.
@@ -291,6 +326,8 @@ impl Judge {
         (side.troubled, side.throttled) = (true, true);
         if let Some(wait) = retry_after {
             side.closed_until = side.closed_until.max(now + wait);
+            self.pauses.retain(|(_, _, until)| *until > now);
+            self.pauses.push((sidecar, now, now + wait));
         }
     }
 
@@ -311,24 +348,17 @@ impl Judge {
 
     /// A call is refused for this wall, and told when to come back.
     pub fn refused(&mut self, call: Facts, (limit, span): (u64, Ms), retry_at: Ms, now: Ms) {
+        if matches!(self.keeping, plan::Keeping::Shared(_)) {
+            return self.refused_by_all(call, (limit, span), retry_at, now);
+        }
         let side = &self.sides[call.sidecar];
         // With nothing on its disk, a sidecar lets a short window pass before it believes that nothing was spent.
-        let has_begun = !self.durable || now > span;
+        let has_begun = matches!(self.keeping, plan::Keeping::Memory) || now > span;
         if side.troubled || !call.interactive || !has_begun {
             return;
         }
-        let mut free: Vec<Ms> = side
-            .departures
-            .iter()
-            .map(|d| d.end.unwrap_or(now).min(now) + span)
-            .filter(|end| *end >= now)
-            .collect();
-        // What is reserved may leave now.
-        free.extend((0..self.promised(call.sidecar, span, now)).map(|_| now + span));
-        free.sort_unstable();
-        // Room for one more is there when all but `limit - 1` are out of the window.
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let due = free.len().checked_sub(limit).and_then(|over| free.get(over)).map_or(now, |end| end + 1);
+        let promised = self.promised(call.sidecar, span, now);
+        let due = due(&side.departures, promised, (limit, span), now);
         let latest = due + span / BUCKETS + 1;
         self.verdict.check("refused-late", (due..=latest).contains(&retry_at), || {
             format!("refused at {now} ms until {retry_at}, and {due} to {latest} would be right ({limit} within {span} ms)")
@@ -406,24 +436,24 @@ impl Judge {
         side.leads.clear();
         side.firsts.clear();
         side.retries.clear();
-        for departure in side.departures.iter_mut().filter(|d| d.end.is_none()) {
-            departure.end = Some(now);
+        for departure in &mut side.departures {
+            departure.end = Some(departure.end.map_or(now, |end| end.min(now)));
         }
     }
 
     /// Looks whether anybody waits although there is room.
     pub fn look(&mut self, sidecar: usize, now: Ms) {
         let side = &self.sides[sidecar];
-        if side.troubled || self.durable || side.waiting.is_empty() {
+        if side.troubled || !matches!(self.keeping, plan::Keeping::Memory) || side.waiting.is_empty() {
             return;
         }
         let counts = |d: &Departure, span: Ms| d.end.is_none_or(|end| end + span + span / BUCKETS + 1 >= now);
         let full = self.walls.iter().any(|(count, span, _)| {
             let used = side.departures.iter().filter(|d| counts(d, *span)).count() as u64;
-            used + self.promised(sidecar, *span, now) >= count / self.sidecars
+            used + self.promised(sidecar, *span, now) >= count / self.parts
         });
         let under_way = side.departures.iter().filter(|d| d.end.is_none_or(|end| end >= now)).count() as u64;
-        let full = full || self.concurrent.is_some_and(|most| under_way >= most);
+        let full = full || self.concurrent.is_some_and(|most| under_way >= most / self.parts);
         self.verdict.check("in-vain", full, || {
             format!("at {now} ms somebody waited in sidecar {sidecar} although there was room")
         });
@@ -442,7 +472,8 @@ impl Judge {
         for (call, times) in &self.ended {
             self.verdict.check("ends", *times == 1, || format!("call {call} ended {times} times"));
         }
-        for side in self.sides.iter().filter(|side| !side.troubled) {
+        let was_well = self.was_well_throughout();
+        for side in self.sides.iter().filter(|side| !side.troubled && was_well) {
             for (agent, (waited, went)) in side.patient.iter().filter(|(_, (waited, _))| *waited >= ENOUGH) {
                 self.verdict.check("starving", *went > 0, || {
                     format!("agent {agent} waited {waited} times in the background, and never went")
@@ -457,4 +488,20 @@ impl Judge {
             });
         }
     }
+}
+
+/// When there is room for one more within the span, if what is under way is answered now, and what is promised leaves.
+fn due<'a>(
+    departures: impl IntoIterator<Item = &'a Departure>,
+    promised: u64,
+    (limit, span): (u64, Ms),
+    now: Ms,
+) -> Ms {
+    let free = departures.into_iter().map(|d| d.end.unwrap_or(now).min(now) + span);
+    let mut free: Vec<Ms> = free.filter(|end| *end >= now).collect();
+    free.extend((0..promised).map(|_| now + span));
+    free.sort_unstable();
+    // Room for one more is there when all but `limit - 1` are out of the window.
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    free.len().checked_sub(limit).and_then(|over| free.get(over)).map_or(now, |end| end + 1)
 }

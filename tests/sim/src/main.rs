@@ -13,13 +13,18 @@ mod mutants;
 mod neighbour;
 mod plan;
 mod sidecar;
+mod store;
 mod upstream;
 mod verdict;
 
-// The policies as they stand in the sidecar, or with one mistake: modules `policy`, `egress` and `credential`.
+// The policies as they stand in the sidecar, or with one mistake: modules `policy`, `egress`, `credential` and `state`.
 include!(concat!(env!("OUT_DIR"), "/sidecar/modules.rs"));
 
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use mutants::{CREDENTIAL_MUTANTS, MUTANTS, Mutant, VARIABLE};
 use verdict::{Invariants, Run, Verdict};
@@ -130,26 +135,53 @@ fn simulate(asked: &Asked) -> Result<bool, String> {
 /// Runs the seeds, all of them unless a mutant is being looked for.
 fn simulate_one(scenario: &Scenario, asked: &Asked) -> Result<bool, String> {
     let is_mutant = option_env!("FERRATA_SIM_MUTANT").is_some_and(|name| !name.is_empty());
-    let (mut all, mut calls) = (Verdict::new(scenario.invariants), 0);
-    for seed in asked.from..asked.from.saturating_add(asked.seeds) {
-        let run = (scenario.run)(seed)?;
-        if seed % REPEAT_EVERY == 0 && (scenario.run)(seed)?.trace != run.trace {
-            return Err(format!("{}: seed {seed} gave two traces", scenario.name));
+    let (next, found) = (AtomicU64::new(asked.from), AtomicBool::new(false));
+    let end = asked.from.saturating_add(asked.seeds);
+    let work = || {
+        let mut runs = Runs::new();
+        while !(is_mutant && found.load(Ordering::Relaxed)) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
+            }
+            let run = run(scenario, seed)?;
+            found.fetch_or(run.verdict.failed(), Ordering::Relaxed);
+            runs.insert(seed, run);
         }
-        if let Some(beside) = scenario.beside.filter(|_| seed % BESIDE_EVERY == 0) {
-            let same = beside(seed)?.trace == run.trace;
-            let why = || format!("seed {seed}: the calls do not end as they do without the other upstream");
-            all.check("isolated", same, why);
-        }
-        all.add(seed, &run.verdict);
-        calls += run.calls;
-        if is_mutant && all.failed() {
-            break;
-        }
-    }
+        Ok(runs)
+    };
+    let runs = std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let ended = |worker: ScopedJoinHandle<Result<Runs, String>>| match worker.join() {
+            Ok(runs) => runs,
+            Err(_) => Err("a run broke off".to_owned()),
+        };
+        workers.into_iter().map(ended).collect::<Result<Vec<_>, _>>()
+    })?;
+    let runs: Runs = runs.into_iter().flatten().collect();
+    let mut all = Verdict::new(scenario.invariants);
+    runs.iter().for_each(|(seed, run)| all.add(*seed, &run.verdict));
+    let calls: usize = runs.values().map(|run| run.calls).sum();
     println!("{}: {} seeds from {}, {calls} calls", scenario.name, asked.seeds, asked.from);
     report(scenario.invariants, &all);
     Ok(!all.failed())
+}
+
+/// By seed.
+type Runs = BTreeMap<u64, Run>;
+
+fn run(scenario: &Scenario, seed: u64) -> Result<Run, String> {
+    let mut run = (scenario.run)(seed)?;
+    if seed.is_multiple_of(REPEAT_EVERY) && (scenario.run)(seed)?.trace != run.trace {
+        return Err(format!("{}: seed {seed} gave two traces", scenario.name));
+    }
+    if let Some(beside) = scenario.beside.filter(|_| seed.is_multiple_of(BESIDE_EVERY)) {
+        let same = beside(seed)?.trace == run.trace;
+        let why = || "the calls do not end as they do without the other upstream".to_owned();
+        run.verdict.check("isolated", same, why);
+    }
+    Ok(run)
 }
 
 fn report(invariants: Invariants, verdict: &Verdict) {

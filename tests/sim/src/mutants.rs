@@ -208,6 +208,80 @@ pub const MUTANTS: &[Mutant] = &[
             "grant.written(reservation.more * 3);",
         )],
     ),
+    mutant(
+        "leases-uncounted",
+        "the store does not count what it has leased to others",
+        &[("state/exchange.lua", "held = held + int(value)", "held = held")],
+    ),
+    mutant(
+        "silent-forgotten",
+        "the store takes for unspent what it has leased to a sidecar that it does not hear",
+        &[
+            ("state/exchange.lua", "ends = heard[id] + hold +", "ends = heard[id] +"),
+            ("state/exchange.lua", "spent = spent + count(wall, int(value), ends)", "spent = spent"),
+        ],
+    ),
+    mutant(
+        "question-dropped",
+        "what a sidecar told the store and got no answer to is not told again",
+        &[(
+            "state/lease.rs",
+            "        if self.talk.is_answered() {\n            if now.mono < self.due_at",
+            "        if true {\n            if now.mono < self.due_at",
+        )],
+    ),
+    mutant(
+        "arrivals-antedated",
+        "the store counts arrivals a second too early",
+        &[(
+            "state/exchange.lua",
+            "count(wall, wall.arrived, now - wall.age)",
+            "count(wall, wall.arrived, now - wall.age - 1000)",
+        )],
+    ),
+    mutant(
+        "wipe-unnoticed",
+        "a store that was wiped is believed to know everything",
+        &[
+            (
+                "state/exchange.lua",
+                "known_epoch ~= epoch and wiped == 0 then",
+                "known_epoch ~= epoch and false then",
+            ),
+            ("state/exchange.lua", "if wall.known and not counts.v then", "if false then"),
+        ],
+    ),
+    mutant(
+        "clock-believed",
+        "whoever sets the store's clock forward empties its windows",
+        &[("state/exchange.lua", "if now > anchor + mono + JITTER_MS then", "if false then")],
+    ),
+    mutant(
+        "wipe-unforgiven",
+        "a store that was wiped never grants anything again",
+        &[
+            ("state/exchange.lua", "blind = math.max(blind, wiped + lasts)", "blind = now + lasts"),
+            ("state/exchange.lua", "'w', text(wiped),", "'w', '0',"),
+        ],
+    ),
+    mutant(
+        "store-given-up",
+        "a store that did not answer once is not asked again for an hour",
+        &[(
+            "state/lease.rs",
+            "self.not_before = now.mono + self.pause;",
+            "self.not_before = now.mono + self.pause * 72_000;",
+        )],
+    ),
+    mutant(
+        "pause-kept-to-oneself",
+        "what the system asked one sidecar for, the store does not tell the others",
+        &[(
+            "state/exchange.lua",
+            "string.sub(names, int(length) + 1), till - now }",
+            "string.sub(names, int(length) + 1), 0 }",
+        )],
+    ),
 ];
 
 /// The life of a credential with one mistake each.

@@ -1,18 +1,25 @@
 //! What one seed decides: the fleet, the walls, the traffic, and what goes wrong when.
 
+mod store;
+
+use std::ops::Range;
+
 use fastrand::Rng;
 
 use crate::agenda::Ms;
+pub use store::{Fault, Store};
 
 const SECOND: Ms = 1_000;
 const MINUTE: Ms = 60 * SECOND;
+
+/// Longest call of a fleet that shares a store.
+const LONGEST_CALL: Ms = 15 * SECOND;
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// When the last call is made; calls under way end after it.
     pub length: Ms,
-    /// Sidecars that divide the walls among them.
     pub sidecars: u64,
     pub walls: Vec<Wall>,
     /// Calls under way at once, for the whole fleet.
@@ -22,11 +29,21 @@ pub struct Plan {
     pub latency: Latency,
     pub troubles: Vec<Trouble>,
     pub steps: Vec<Step>,
-    /// Whether sidecars keep their counts on disk; those that do may die.
-    pub durable: bool,
+    pub keeping: Keeping,
     pub crashes: Vec<Crash>,
     /// Whether a throttle says until when.
     pub says_when: bool,
+}
+
+/// Where counts are kept.
+#[derive(Clone, Debug)]
+pub enum Keeping {
+    /// In the process; the sidecars divide the walls among them.
+    Memory,
+    /// The same, with each one's on its disk: such a sidecar may die.
+    Disk,
+    /// In a store that they share, and the walls with it. Those may die too.
+    Shared(Store),
 }
 
 /// At most `count` in any window of `span`.
@@ -121,11 +138,17 @@ pub struct Crash {
 impl Plan {
     pub fn of(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let length = rng.u64(3..=12) * MINUTE;
+        let is_shared = rng.u8(0..4) == 0;
+        // The script of a store costs far more time than anything else.
+        let length = if is_shared { rng.u64(2..=4) } else { rng.u64(3..=12) } * MINUTE;
         let sidecars = rng.u64(1..=4);
         let walls = walls(rng);
         let concurrent = (rng.u8(0..3) == 0).then(|| sidecars * rng.u64(2..=8));
-        let agents = agents(rng, sidecars, &walls);
+        let mut agents = agents(rng, sidecars, &walls);
+        if is_shared {
+            // A call must be over before the store gives up a sidecar that it does not hear.
+            agents.iter_mut().for_each(|agent| agent.patience.1 = agent.patience.1.min(LONGEST_CALL));
+        }
         let troubles = (0..rng.u8(0..=3)).map(|_| trouble(rng, length)).collect();
         let steps = (0..rng.u8(0..=2)).map(|_| step(rng, length, sidecars)).collect();
         let latency = Latency {
@@ -135,13 +158,24 @@ impl Plan {
             tail: rng.u64(300..=8_000),
         };
         let says_when = rng.bool();
-        let durable = rng.u8(0..3) == 0;
-        let crashes = if durable {
-            (0..rng.u8(0..=4)).map(|_| crash(rng, length, sidecars)).collect()
-        } else {
-            Vec::new()
+        let keeping = match rng.u8(0..3) {
+            _ if is_shared => Keeping::Shared(Store::of(rng, length, sidecars)),
+            0 => Keeping::Disk,
+            _ => Keeping::Memory,
         };
-        let workflows = if rng.bool() { Vec::new() } else { workflows(rng, length, agents.len()) };
+        let crashes = match &keeping {
+            Keeping::Memory => 0..0,
+            Keeping::Disk => 0..rng.u8(0..=4),
+            Keeping::Shared(store) => 0..if store.last_witness == sidecars { 0 } else { rng.u8(0..=3) },
+        };
+        let first = match &keeping {
+            Keeping::Shared(store) => store.last_witness,
+            Keeping::Memory | Keeping::Disk => 0,
+        };
+        let crashes = crashes.map(|_| crash(rng, length, first..sidecars)).collect();
+        // What is reserved is judged of each sidecar by itself.
+        let has_workflows = !is_shared && rng.bool();
+        let workflows = if has_workflows { workflows(rng, length, agents.len()) } else { Vec::new() };
         Self {
             length,
             workflows,
@@ -152,9 +186,21 @@ impl Plan {
             latency,
             troubles,
             steps,
-            durable,
+            keeping,
             crashes,
             says_when,
+        }
+    }
+
+    /// Into how many parts the walls are divided.
+    pub fn parts(&self) -> u64 {
+        if self.store().is_some() { 1 } else { self.sidecars }
+    }
+
+    pub fn store(&self) -> Option<&Store> {
+        match &self.keeping {
+            Keeping::Shared(store) => Some(store),
+            Keeping::Memory | Keeping::Disk => None,
         }
     }
 }
@@ -234,7 +280,7 @@ fn step(rng: &mut Rng, length: Ms, sidecars: u64) -> Step {
     Step { at: rng.u64(0..length), sidecar: usize::try_from(rng.u64(0..sidecars)).unwrap_or(0), by }
 }
 
-fn crash(rng: &mut Rng, length: Ms, sidecars: u64) -> Crash {
-    let sidecar = usize::try_from(rng.u64(0..sidecars)).unwrap_or(0);
+fn crash(rng: &mut Rng, length: Ms, sidecars: Range<u64>) -> Crash {
+    let sidecar = usize::try_from(rng.u64(sidecars)).unwrap_or(0);
     Crash { at: rng.u64(0..length), sidecar, down: rng.u64(50..=30 * SECOND) }
 }

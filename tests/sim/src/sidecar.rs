@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::agenda::Ms;
 use crate::egress::account::core::{Core, Settings};
-use crate::policy::limit::{Keeping, Limits, Reservation, WallKey, WallSet, Written};
+use crate::plan;
+use crate::policy::limit::{Keeping, Leases, Limits, Reservation, WallKey, WallSet, Written};
 use crate::policy::time::{Moment, Now};
+use crate::state::lease::Lease;
 
 /// When the run begins, on everybody's wall: the day on which summer time ends in Europe.
-const EPOCH: i64 = 1_792_886_400_000;
+pub const EPOCH: i64 = 1_792_886_400_000;
 
 /// How far the clocks of two processes of one sidecar are apart: a process's clock begins anywhere.
 const LIVES_APART: Ms = 1_000_000_000;
@@ -24,9 +26,16 @@ pub struct Sidecar {
     pub skew: i64,
     /// Its next wake that is on the agenda.
     pub wakes: Option<Ms>,
+    /// How it stands with the store that all share, if there is one.
+    pub lease: Option<Lease>,
+    /// What it has asked of that store and not heard yet, and its next visit there that is on the agenda.
+    pub letter: Option<u64>,
+    pub visits: Option<Ms>,
+    /// Among those of the run.
+    name: usize,
     /// When this process began.
     born: Ms,
-    durable: bool,
+    keeping: plan::Keeping,
     walls: WallSet,
     /// What it is writing.
     writing: Vec<Reservation>,
@@ -35,16 +44,20 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Begins with the run. `durable`: it keeps its counts on disk.
-    pub fn new(walls: &WallSet, durable: bool) -> Self {
+    /// Begins with the run.
+    pub fn new(name: usize, walls: &WallSet, keeping: &plan::Keeping) -> Self {
         let mut sidecar = Self {
             core: Core::new(Settings::default(), walls),
             dead: false,
             life: 0,
             skew: 0,
             wakes: None,
+            lease: None,
+            letter: None,
+            visits: None,
+            name,
             born: 0,
-            durable,
+            keeping: keeping.clone(),
             walls: walls.clone(),
             writing: Vec::new(),
             disk: BTreeMap::new(),
@@ -99,7 +112,18 @@ impl Sidecar {
 
     fn begin(&mut self, at: Ms) {
         let now = self.now(at);
-        let keeping = if self.durable { Keeping::Disk { since: now.mono } } else { Keeping::Memory };
+        let keeping = match &self.keeping {
+            plan::Keeping::Memory => Keeping::Memory,
+            plan::Keeping::Disk => Keeping::Disk { since: now.mono },
+            plan::Keeping::Shared(store) => {
+                let plan::Store { lease: lease_ms, tail: tail_ms, emergency: emergency_ms, .. } = *store;
+                let leases = Leases { lease_ms, tail_ms, emergency_ms };
+                let member = format!("{}-{}", self.name, self.life);
+                self.lease = Some(Lease::new("account", member.into(), leases));
+                (self.letter, self.visits) = (None, None);
+                Keeping::Shared(leases)
+            }
+        };
         let mut limits = Limits::kept(&self.walls, keeping);
         for (written_at, written) in self.disk.values() {
             limits.restore(written, at - written_at, now);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis::{FromRedisValue, Script, ScriptInvocation, Value};
 
 use super::{Answer, Beginning, Commit, Entry, Owner, Store};
-use crate::state::wire::{ANSWER_TIMEOUT, Wire, digest};
+use crate::state::exchange::digest;
+use crate::state::wire::{ANSWER_TIMEOUT, Wire};
 
 /// Before the keys of this format; another format has another.
 const PREFIX: &str = "ferrata:credentials:1";

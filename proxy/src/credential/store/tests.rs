@@ -9,8 +9,8 @@ use super::memory::Memory;
 use super::redis::Shared;
 use super::{Beginning, Commit, Entry, Owner, Store};
 use crate::state::disk::Disk;
-use crate::state::redis_server::RedisServer;
 use crate::state::wire::{ANSWER_TIMEOUT, Wire};
+use ferrata_test_redis::RedisServer;
 
 const TTL: Duration = Duration::from_secs(40);
 const ONE: Owner = Owner(1);

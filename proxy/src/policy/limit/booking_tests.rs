@@ -188,7 +188,7 @@ fn on_disk_it_counts_as_spent_after_a_crash_and_as_free_after_an_orderly_end() {
 
 #[test]
 fn a_lease_that_is_over_holds_no_reservation() {
-    let leases = Leases::default();
+    let leases = Leases::for_calls_of(Duration::from_secs(30));
     let mut limits =
         Limits::kept(&WallSet::new([super::tests::wall("100/h")]).unwrap(), Keeping::Shared(leases));
     assert_eq!(book(&mut limits, 0, 4, 600_000, 0).unwrap_err().reason, Reason::Reserving);

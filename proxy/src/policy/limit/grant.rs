@@ -3,6 +3,8 @@
 //! A wall that is kept outside of this process is spent in grants: what is granted was counted by the store before, so that neither a
 //! crash nor another sidecar can make it be spent twice.
 
+use std::time::Duration;
+
 use crate::policy::time::Moment;
 
 /// Where a wall's count is kept.
@@ -38,10 +40,15 @@ impl Leases {
     }
 }
 
-impl Default for Leases {
-    /// A lease outlasts the failover of a store; its tail is longer than a call; the share for emergencies lasts until somebody has looked.
-    fn default() -> Self {
-        Self { lease_ms: 10_000, tail_ms: 120_000, emergency_ms: 600_000 }
+/// Longer than a call by so much that its answer is reported too.
+const TAIL_BEYOND_CALLS_MS: u64 = 10_000;
+
+impl Leases {
+    /// A lease outlasts the failover of a store; its tail is longer than any call; the share for emergencies lasts until somebody has looked.
+    pub fn for_calls_of(longest: Duration) -> Self {
+        let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        let tail_ms = longest_ms.saturating_add(TAIL_BEYOND_CALLS_MS);
+        Self { lease_ms: 10_000, tail_ms, emergency_ms: 600_000 }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Limits;
 use super::grant::{Grant, Moved, Valid};
+use super::learn::Lowering;
 use super::meter::Meter;
 use super::window::Window;
 use crate::policy::time::{Moment, Now};
@@ -29,6 +30,8 @@ pub struct Written {
     pub period: (i64, u64),
     /// What may have been spent since: under way, or granted.
     pub open: u64,
+    #[serde(default)]
+    pub lowered: Option<Lowering>,
 }
 
 /// Something to be written, and what it grants then.
@@ -50,6 +53,8 @@ pub struct Ask {
     pub moved: Moved,
     /// What the upstream itself showed as used, if that is more than we know.
     pub seen: Option<u64>,
+    /// A limit that was lowered since the store heard of it last.
+    pub lowered: Option<Lowering>,
     /// Whether nothing may be granted any more: the process ends.
     pub is_last: bool,
     scope: u32,
@@ -72,6 +77,8 @@ pub struct Answer {
     pub used: u64,
     /// When there may be something again, if nothing was granted.
     pub retry_in_ms: Option<u64>,
+    /// The limit that any of the sidecars learned, and when it rises, if it is lower than the one that was asked with.
+    pub lowered: Option<(u64, u64)>,
 }
 
 impl Limits {
@@ -82,14 +89,13 @@ impl Limits {
 
     /// What must be on disk before more is spent. Each is to be confirmed by [`written`](Self::written), or tried again.
     pub fn to_write(&mut self, now: Now) -> Vec<Reservation> {
-        let mut found = Vec::new();
+        let (mut found, keeping) = (Vec::new(), self.keeping);
         for index in self.scopes.take_due() {
             let Some(scope) = self.scopes.get_mut(index) else { continue };
             scope.advance(now);
-            for meter in &scope.meters {
-                let Some(grant) = meter.grant.as_ref().filter(|g| g.is_low(meter.wall.quota.count)) else {
-                    continue;
-                };
+            for meter in scope.meters.iter_mut().filter(|m| m.presses(keeping)) {
+                meter.lowered = false;
+                let Some(grant) = &meter.grant else { continue };
                 let spendable = grant.to_write(meter.wall.quota.count);
                 let open = meter.window.held() + spendable;
                 let written = write(meter, scope.resource.clone(), open, now);
@@ -110,6 +116,9 @@ impl Limits {
 
     /// It could not be written: it will be among the next to be.
     pub fn not_written(&mut self, reservation: &Reservation) {
+        if let Some(meter) = self.meter(reservation.scope, &reservation.written.key) {
+            meter.lowered |= reservation.written.lowered.is_some();
+        }
         self.scopes.touched(reservation.scope);
     }
 
@@ -125,7 +134,9 @@ impl Limits {
                 meter.grant = meter.grant.take().map(|_| Default::default());
             }
         }
-        found.retain(|written| written.open > 0 || written.period.1 > 0 || !written.steps.is_empty());
+        found.retain(|written| {
+            written.open > 0 || written.period.1 > 0 || !written.steps.is_empty() || written.lowered.is_some()
+        });
         found
     }
 
@@ -134,6 +145,10 @@ impl Limits {
         let key = &written.key;
         let scope = self.scopes.named(key.operation.as_deref(), key.resource.as_deref(), now);
         let Some(meter) = self.meter(scope, key) else { return false };
+        if let Some(lowered) = written.lowered {
+            let rises_in_ms = lowered.rises_in_ms.saturating_sub_unsigned(elapsed_ms);
+            meter.learned.adopt(Lowering { rises_in_ms, ..lowered }, meter.wall.quota.count, now.mono);
+        }
         match &mut meter.window {
             Window::Rolling(rolling) => {
                 let left = |&(in_ms, cost): &(u64, u64)| Some((in_ms.checked_sub(elapsed_ms)?, cost));
@@ -208,10 +223,19 @@ impl Limits {
             if let Some(grant) = &mut meter.grant {
                 grant.exchanged(answer, span, asked_at, now.mono);
             }
+            if let Some((limit, rises_in_ms)) = answer.lowered {
+                let (by, every_ms) = (0, span);
+                let rises_in_ms = i64::try_from(rises_in_ms).unwrap_or(i64::MAX);
+                let told = Lowering { limit, rises_in_ms, by, every_ms };
+                meter.learned.adopt(told, meter.wall.quota.count, now.mono);
+            }
             // What is not spent is to be given back, what was refused is to be asked for again.
             if !self.is_ending {
                 self.scopes.touched(ask.scope);
             }
+        }
+        if self.is_ending {
+            self.grants_expired();
         }
     }
 
@@ -230,7 +254,8 @@ fn write(meter: &Meter, resource: Option<Arc<str>>, open: u64, now: Now) -> Writ
         Window::Calendar(calendar) => (Vec::new(), calendar.spent()),
         Window::Concurrent(_) => (Vec::new(), (0, 0)),
     };
-    Written { key: key(meter, resource), steps, period, open }
+    let lowered = meter.lowering(now.mono);
+    Written { key: key(meter, resource), steps, period, open, lowered }
 }
 
 fn key(meter: &Meter, resource: Option<Arc<str>>) -> WallKey {
@@ -255,9 +280,11 @@ fn ask(
     };
     let (limit, held) = (meter.limit(), meter.window.held());
     let seen = meter.seen.take();
-    let is_news = |g: &&mut Grant| g.is_due() || seen.is_some() || (is_last && g.is_known());
+    let lowered = if std::mem::take(&mut meter.lowered) { meter.lowering(now.mono) } else { None };
+    let has_news = seen.is_some() || lowered.is_some();
+    let is_news = |g: &&mut Grant| g.is_due() || has_news || (is_last && g.is_known());
     let grant = meter.grant.as_mut().filter(is_news)?;
     let moved = grant.exchange(held, elapsed_ms, valid, now.mono);
     let age_ms = now.mono.0.saturating_sub(moved.arrived_at.0);
-    Some(Ask { key, span, limit, age_ms, moved, seen, is_last, scope })
+    Some(Ask { key, span, limit, age_ms, moved, seen, lowered, is_last, scope })
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::time::{Moment, Now};
 
 /// Of the present limit, in percent: what is left of it after a throttle that nobody expected.
@@ -24,6 +26,15 @@ const MIN_CLOSED: Duration = Duration::from_millis(100);
 
 /// How long a throttle without a time closes: doubled with each that follows, up to the second.
 const CLOSED_MS: (u64, u64) = (1_000, 60_000);
+
+/// A limit that was lowered, as stores keep it: by how much it rises and how often, and in how many milliseconds next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lowering {
+    pub limit: u64,
+    pub rises_in_ms: i64,
+    pub by: u64,
+    pub every_ms: u64,
+}
 
 /// What was learned about one wall's limit.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +59,7 @@ impl Learned {
             self.stated = None;
         }
         while let Some(limit) = self.lowered.filter(|_| self.next_step <= now) {
-            let higher = limit.saturating_add((configured * STEP_PERCENT / 100).max(1));
+            let higher = limit.saturating_add(step(configured));
             self.lowered = (higher < configured).then_some(higher);
             self.next_step = Moment(self.next_step.0.saturating_add(step_ms(span_ms)));
         }
@@ -62,6 +73,32 @@ impl Learned {
         self.lowered_at = now;
         self.next_step = Moment(now.0.saturating_add(step_ms(span_ms)));
         lower
+    }
+
+    /// What stores keep of it, if it is lowered.
+    pub fn lowering(&self, configured: u64, span_ms: u64, now: Moment) -> Option<Lowering> {
+        let rises_in_ms = self.next_step.0.cast_signed().saturating_sub(now.0.cast_signed());
+        self.lowered.map(|limit| Lowering {
+            limit,
+            rises_in_ms,
+            by: step(configured),
+            every_ms: step_ms(span_ms),
+        })
+    }
+
+    /// Takes a store's word that it was lowered, if that is lower than what is known here. Whatever is under way was sent before.
+    pub fn adopt(&mut self, told: Lowering, configured: u64, now: Moment) {
+        let Lowering { limit, rises_in_ms, by, every_ms } = told;
+        let late = now.0.cast_signed().saturating_add(rises_in_ms);
+        let passed = rises_in_ms.min(0).unsigned_abs();
+        let steps = if rises_in_ms > 0 { 0 } else { passed / every_ms.max(1) + 1 };
+        let limit = limit.saturating_add(steps.saturating_mul(by)).max(1);
+        if limit < self.limit(configured) {
+            let next = late.saturating_add_unsigned(steps.saturating_mul(every_ms));
+            self.lowered = Some(limit);
+            self.lowered_at = now;
+            self.next_step = Moment(u64::try_from(next).unwrap_or(0));
+        }
     }
 
     /// Whether what was sent then was sent before it was lowered, so that its refusal says nothing new.
@@ -82,6 +119,10 @@ impl Learned {
     pub fn is_empty(&self) -> bool {
         self.lowered.is_none() && self.stated.is_none()
     }
+}
+
+fn step(configured: u64) -> u64 {
+    (configured * STEP_PERCENT / 100).max(1)
 }
 
 fn step_ms(span_ms: u64) -> u64 {
@@ -135,6 +176,11 @@ impl Gate {
             None => Duration::from_millis(self.next_ms(now.mono)),
         };
         self.until = self.until.max(now.mono + wait);
+    }
+
+    /// Closes it for as long as another sidecar, or a process before this one, was told to.
+    pub fn close_until(&mut self, until: Moment, now: Moment) {
+        self.until = self.until.max(until.min(now + MAX_CLOSED));
     }
 
     /// Twice as long as the last time, unless that one helped for as long as it lasted.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::booking::{MOST_BOOKED_PERCENT, WAITED_FOR_MS};
 use super::grant::{Grant, Keeping, UNWRITTEN_MS, Valid};
-use super::learn::{Learned, Outside};
+use super::learn::{Learned, Lowering, Outside};
 use super::pace::Pace;
 use super::quota::Kind;
 use super::rate::Rate;
@@ -27,8 +27,9 @@ pub struct Meter {
     since: u32,
     /// What a store lets us spend; none for a wall that is counted here alone.
     pub grant: Option<Grant>,
-    /// What the upstream showed as used, for the store to hear.
+    /// What the upstream showed as used, and whether the limit was lowered, for the store to hear.
     pub seen: Option<u64>,
+    pub lowered: bool,
     /// Cost that is reserved and not under way; the window holds it.
     booked: u64,
     /// A restart knows nothing of what came before: closed until then.
@@ -58,6 +59,7 @@ impl Meter {
         Self {
             grant: grant(&wall, keeping),
             seen: None,
+            lowered: false,
             opens_at: opens_at(&wall, keeping),
             since,
             window: Window::new(&wall.quota),
@@ -93,6 +95,20 @@ impl Meter {
 
     pub fn limit(&self) -> u64 {
         self.learned.limit(self.wall.quota.count)
+    }
+
+    /// What stores keep of a limit that was lowered.
+    pub fn lowering(&self, now: Moment) -> Option<Lowering> {
+        self.learned.lowering(self.wall.quota.count, self.span_ms(), now)
+    }
+
+    /// Whether a store of that kind should hear of it now.
+    pub fn presses(&self, keeping: Keeping) -> bool {
+        match (keeping, &self.grant) {
+            (Keeping::Memory, _) | (_, None) => false,
+            (Keeping::Disk { .. }, Some(grant)) => self.lowered || grant.is_low(self.wall.quota.count),
+            (Keeping::Shared(_), Some(grant)) => self.lowered || grant.is_missed(),
+        }
     }
 
     /// What counts: ours, and what the upstream shows of others'.

@@ -7,7 +7,7 @@
 //! | `rolling`, `calendar`, `window`, `pace` | what counts, exactly |
 //! | `learn` | what the upstream says: throttles, lower limits, other people's use |
 //! | `meter`, `scopes` | walls before the upstream, an operation, a resource |
-//! | `grant`, `kept` | what a store grants and keeps |
+//! | `grant`, `kept`, `pause` | what a store grants and keeps |
 //! | [`booking`] | calls that a workflow has reserved |
 //! | `words`, `usage` | what is asked and answered; all of it, for people |
 //!
@@ -26,6 +26,7 @@ mod meter;
 #[cfg(test)]
 mod oracle_tests;
 mod pace;
+mod pause;
 pub mod quota;
 mod rate;
 mod rolling;
@@ -46,8 +47,9 @@ pub use booking::{BookingId, Owner, Wanted};
 use grant::Valid;
 pub use grant::{Keeping, Leases, Moved, UNWRITTEN_MS};
 pub use kept::{Answer, Ask, Reservation, Span, WallKey, Written};
-pub use learn::MAX_CLOSED;
+pub use learn::{Lowering, MAX_CLOSED};
 use meter::{Asking, Stop};
+pub use pause::Pause;
 pub use scopes::MAX_RESOURCES;
 use scopes::{Passed, Scopes, UPSTREAM};
 pub use usage::WallUsage;
@@ -71,6 +73,8 @@ pub struct Limits {
     store_away: bool,
     /// Whether everything goes back to the store.
     is_ending: bool,
+    /// What the system asked for and the store has not heard.
+    pauses: Vec<Pause>,
 }
 
 impl Limits {
@@ -91,6 +95,7 @@ impl Limits {
             exchanged_at: Moment(0),
             store_away: false,
             is_ending: false,
+            pauses: Vec::new(),
         }
     }
 
@@ -258,14 +263,21 @@ impl Limits {
     ) -> Option<Lowered> {
         let (operation, resource) = about.names();
         let scope = self.scopes.named(operation, resource, now);
-        self.scopes.get_mut(scope)?.gate.close(retry_after, now);
+        let gate = &mut self.scopes.get_mut(scope)?.gate;
+        gate.close(retry_after, now);
+        if let Some(until) = gate.closed_until(now.mono).filter(|_| self.throttles == Mode::Enforce) {
+            let (operation, resource) = (operation.map(Arc::from), resource.map(Arc::from));
+            self.tell(Pause { operation, resource, until });
+        }
         // A pause of something that has no walls of its own is about the next wider thing that has.
         for (operation, resource) in [(operation, resource), (operation, None), (None, None)] {
-            let scope = self.scopes.named(operation, resource, now);
-            let scope = self.scopes.get_mut(scope)?;
+            let index = self.scopes.named(operation, resource, now);
+            let scope = self.scopes.get_mut(index)?;
             scope.advance(now);
             if scope.meters.iter().any(|m| m.wall.quota.span_ms().is_some()) {
-                return lower_fullest(&mut scope.meters, sent_at, now);
+                let lowered = lower_fullest(&mut scope.meters, sent_at, now);
+                self.scopes.touched(index);
+                return lowered;
             }
         }
         None
@@ -316,5 +328,6 @@ fn lower_fullest(meters: &mut [meter::Meter], sent_at: Moment, now: Now) -> Opti
     let from = meter.limit();
     let span = meter.wall.quota.span_ms().unwrap_or_default();
     let to = meter.learned.lower(meter.wall.quota.count, span, now.mono);
+    meter.lowered = true;
     (to < from).then(|| Lowered { wall: Arc::clone(&meter.wall), from, to })
 }

@@ -150,16 +150,21 @@ impl Scopes {
     /// Lets the store hear of what happened to a scope, if it need know.
     pub fn touched(&mut self, index: u32) {
         let Some(scope) = self.all.get(index as usize) else { return };
-        let mut grants = scope.meters.iter().filter_map(|m| Some((m.grant.as_ref()?, m.wall.quota.count)));
-        let urgent = match self.keeping {
-            Keeping::Memory => return,
-            Keeping::Disk { .. } => grants.any(|(grant, limit)| grant.is_low(limit)),
-            Keeping::Shared(_) => grants.any(|(grant, _)| grant.is_missed()),
-        };
+        let urgent = scope.meters.iter().any(|meter| meter.presses(self.keeping));
         self.urgent |= urgent;
         if urgent || matches!(self.keeping, Keeping::Shared(_)) {
             self.set_due(index);
         }
+    }
+
+    /// Whether anything is kept beyond this process.
+    pub fn has_store(&self) -> bool {
+        self.keeping != Keeping::Memory
+    }
+
+    /// Lets the store hear now of what is not a scope's.
+    pub fn press(&mut self) {
+        self.urgent = true;
     }
 
     /// Lets the store hear of every scope.

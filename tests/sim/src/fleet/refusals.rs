@@ -28,7 +28,7 @@ impl Fleet {
             return;
         };
         let share = |planned: &&crate::plan::Wall| {
-            planned.count / self.plan.sidecars == wall.quota.count
+            planned.count / self.plan.parts() == wall.quota.count
                 && Some(planned.span) == wall.quota.span_ms()
         };
         if let Some(planned) = self.plan.walls.iter().find(share) {
