@@ -8,12 +8,14 @@
 //! | `control` | the same powers over HTTP, for tests in other languages and for people with curl |
 //! | `clock` | time that a test moves by hand |
 //! | `system` | what a stand-in implements |
+//! | `accounts` | an identity provider: tokens that live for seconds, refresh tokens good for one use |
 //! | `slack/` | Slack's Web API |
 //!
 //! State lives in memory and ends with the [`Sandbox`]. Nothing here is part of the product.
 
 #![deny(unsafe_code)]
 
+pub mod accounts;
 mod clock;
 mod control;
 mod failure;

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod consent;
 mod outage;
 mod page;
 mod scene;

@@ -10,10 +10,10 @@ use ferrata_tests::mcp::{Fault, Outcome};
 use ferrata_tests::{Result, connectors};
 use serde_json::{Map, Value, json};
 
-use crate::outage;
 use crate::page::Page;
 use crate::scene::{call_with, expect, fails, succeeds, until};
 use crate::stage::Stage;
+use crate::{consent, outage};
 
 const QUERY: &str = "db_query";
 const SEARCH: &str = "chat_search_messages";
@@ -50,7 +50,9 @@ pub async fn play(stage: &Stage, page: &mut Page) -> Result<()> {
     reserved(stage, page).await?;
     outage::play(stage, page).await?;
     outage::stale(stage, page).await?;
-    rotation(stage, page).await
+    rotation(stage, page).await?;
+    consent::lives(stage, page).await?;
+    consent::dies(stage, page).await
 }
 
 async fn tools(stage: &Stage, page: &mut Page) -> Result<()> {
