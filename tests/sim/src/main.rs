@@ -223,7 +223,8 @@ fn hunt(scenario: &Scenario, mutant: &Mutant, asked: &Asked) -> Result<Option<St
         let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
         // A folder of its own, so that the simulator that runs is not replaced under its feet.
         cargo.args([command, "--quiet", "--locked", "--package", "ferrata-sim", "--target-dir"]).arg(&folder);
-        cargo.env(VARIABLE, mutant.name);
+        // A mutant differs from the one before in a line or two.
+        cargo.env(VARIABLE, mutant.name).env("CARGO_INCREMENTAL", "1");
         cargo
     };
     let built = cargo("build").status().map_err(|e| format!("cargo cannot be run: {e}"))?;
