@@ -1,5 +1,6 @@
 //! One run: sidecars, their agents, the upstream and the store that they may share, on one clock. Carries messages and tells the judge what happens; decides nothing.
 
+mod event;
 mod flights;
 mod keeping;
 mod post;
@@ -24,8 +25,9 @@ use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Repeat, Retry};
 use crate::policy::time::Now;
 use crate::sidecar::Sidecar;
-use crate::upstream::{Reply, Upstream};
+use crate::upstream::Upstream;
 use crate::verdict::Run;
+use event::Event;
 use post::Post;
 
 /// What every call begins with.
@@ -33,89 +35,6 @@ const OPERATION: &str = "records.find";
 
 /// How often the judge looks around.
 const LOOK_EVERY: Ms = 1_000;
-
-/// What happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Event {
-    Calls {
-        agent: usize,
-    },
-    Arrives {
-        call: usize,
-        attempt: u32,
-    },
-    Unreachable {
-        call: usize,
-        attempt: u32,
-    },
-    Answers {
-        call: usize,
-        attempt: u32,
-        reply: Reply,
-    },
-    Again {
-        call: usize,
-    },
-    Deadline {
-        call: usize,
-    },
-    Leaves {
-        call: usize,
-    },
-    Wakes {
-        sidecar: usize,
-    },
-    Outsider {
-        trouble: usize,
-    },
-    Step {
-        index: usize,
-    },
-    /// A workflow reserves its steps, makes one, gives back what is left.
-    Reserves {
-        workflow: usize,
-    },
-    Goes {
-        workflow: usize,
-    },
-    GivesBack {
-        workflow: usize,
-    },
-    /// The disk has what it was given.
-    Written {
-        sidecar: usize,
-        life: u32,
-    },
-    /// A sidecar goes to the shared store, if it has reason to.
-    Visits {
-        sidecar: usize,
-    },
-    /// A question reaches the store, is done there, its answer reaches the sidecar, nobody waits for that any more.
-    StoreHears {
-        letter: u64,
-    },
-    StoreDoes {
-        letter: u64,
-    },
-    Heard {
-        letter: u64,
-    },
-    Unheard {
-        letter: u64,
-    },
-    StoreFault {
-        fault: usize,
-    },
-    Dies {
-        crash: usize,
-    },
-    Lives {
-        sidecar: usize,
-    },
-    Looks,
-    /// The upstream beside this one is asked more.
-    Hangs,
-}
 
 /// Where a call is.
 #[derive(Debug)]
