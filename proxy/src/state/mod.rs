@@ -10,10 +10,10 @@ pub mod exchange;
 #[cfg(test)]
 mod exchange_tests;
 #[cfg(test)]
-mod fleet;
+mod fleet_tests;
 mod keeper;
 #[cfg(all(test, unix))]
-mod kill;
+mod kill_tests;
 pub mod lease;
 pub mod shared;
 pub(crate) mod stamp;

@@ -50,7 +50,7 @@ fn spender() {
 /// Lets one process live until it has sent `lines`, or all it can. Returns how much arrived, and whether it came to its end.
 fn live(path: &Path, lines: u64) -> (u64, bool) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "state::kill::spender", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "state::kill_tests::spender", "--nocapture", "--test-threads=1"])
         .env(FILE, path)
         .stdout(Stdio::piped())
         .spawn()

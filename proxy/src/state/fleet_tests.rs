@@ -133,7 +133,7 @@ struct Fleet {
 impl Fleet {
     fn begin(&mut self, place: usize) {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "state::fleet::member", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "state::fleet_tests::member", "--nocapture", "--test-threads=1"])
             .envs(self.environment.clone())
             .stdout(Stdio::null())
             .spawn()
