@@ -3,6 +3,8 @@
 //! One budget for all of it, because each bound on its own is harmless and all of them together are not. It is asked when a call comes in: beyond the
 //! budget a new call is refused, and what is under way goes on and may even grow.
 
+pub mod trim;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

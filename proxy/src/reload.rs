@@ -61,6 +61,9 @@ impl Connectors {
             self.loaded.insert(name.clone(), entry);
         }
         self.accounts.follow(&config.connectors);
+        if tried {
+            self.engine.settle();
+        }
         tried || removed
     }
 

@@ -1,4 +1,4 @@
-//! Compiled components on disk, by content and engine. The one place with unsafe code: what is read here is run as machine code.
+//! Compiled components on disk, by content and engine. One of the two places with unsafe code: what is read here is run as machine code.
 //!
 //! The folder is Ferrata's alone: it is made for its user, and one that others can write is not used.
 

@@ -11,6 +11,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use super::bounds::{EPOCH, MAX_TABLE_ELEMENTS};
 use super::host::{self, Guest};
 use crate::config::{MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES};
+use crate::memory::trim;
 
 /// Sandboxes that calls cannot take: for logins, for connectors that are being loaded, and for calls that finish on a generation
 /// that has been replaced.
@@ -71,6 +72,12 @@ impl Engine {
             // Without the right to do so it competes, and still works.
             let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
         });
+    }
+
+    /// Gives back what compiling took, once nothing is being compiled.
+    pub fn settle(&self) {
+        self.compilers.spawn_broadcast(|_| trim::thread());
+        trim::program();
     }
 
     /// Runs `work` where compiling is done: on threads of their own.
