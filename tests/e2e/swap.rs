@@ -18,8 +18,11 @@ use crate::done;
 /// Agents that call without rest.
 const AGENTS: usize = 32;
 
-/// Good editions that are swapped in; between each two, one that must be refused. `FERRATA_SWAPS` asks for another number.
-const SWAPS: u64 = 60;
+/// How often the file is replaced. `FERRATA_SWAPS` asks for another number.
+const SWAPS: u64 = 100;
+
+/// Of so many replacements one must be refused.
+const BAD_EVERY: u64 = 5;
 
 /// Calls before the first swap, to compare with.
 const QUIET_CALLS: u64 = 10_000;
@@ -65,11 +68,33 @@ fn put(folder: &Path, content: &[u8]) {
     std::fs::rename(&aside, folder.join("probe.wasm")).unwrap();
 }
 
+/// Puts a bad component in place, and waits until it is refused with those words.
+async fn refuse(ferrata: &Ferrata, component: &[u8], words: &str) {
+    put(ferrata.setup().folder(), component);
+    wait::until("a bad component to be refused", async || {
+        status(ferrata).await["newer_refused"].as_str()?.contains(words).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Puts a good component in place, and waits until it is in force.
+async fn replace(ferrata: &Ferrata, component: &[u8]) {
+    let before = status(ferrata).await["generation"].as_u64().unwrap();
+    put(ferrata.setup().folder(), component);
+    wait::until("the other edition to be in force", async || {
+        (status(ferrata).await["generation"].as_u64()? > before).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
 async fn status(ferrata: &Ferrata) -> Value {
     ferrata.control().get("/status").await.unwrap().json()["connectors"]["probe"].take()
 }
 
-/// Which swaps a call may have been answered by: `announced` is the last that was seen to be in force, `begun` the last that was begun.
+/// Which good editions, counted, a call may have been answered by: `announced` is the last that was seen to be in force, `begun` the last
+/// that was begun.
 #[derive(Default)]
 struct Progress {
     announced: AtomicU64,
@@ -95,10 +120,10 @@ async fn agent(mcp: ferrata_tests::mcp::Mcp, progress: Arc<Progress>) -> Took {
         let elapsed = began.elapsed();
         let latest = progress.begun.load(Ordering::SeqCst);
         let said = answer["text"].as_str().unwrap();
-        // Even swaps are A, odd ones B.
+        // Even ones are A, odd ones B.
         let possible =
-            (earliest..=latest).any(|swap| said == ["edition-A", "edition-B"][(swap % 2) as usize]);
-        assert!(possible, "{said} between swap {earliest} and {latest}");
+            (earliest..=latest).any(|good| said == ["edition-A", "edition-B"][(good % 2) as usize]);
+        assert!(possible, "{said} between good edition {earliest} and {latest}");
         if latest == 0 { &mut took.quiet } else { &mut took.swapping }.push(elapsed);
         progress.calls.fetch_add(1, Ordering::Relaxed);
     }
@@ -127,7 +152,6 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
     let mut probe = connectors::probe(&setup, &upstream).unwrap();
     probe["component"] = json!("./probe.wasm");
     let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
-    let folder = ferrata.setup().folder().to_owned();
 
     let progress = Arc::new(Progress::default());
     let agents: Vec<_> =
@@ -137,24 +161,17 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
     })
     .await
     .unwrap();
-    let mut early = None;
+    let (mut good, mut early) = (0, None);
     for swap in 1..=swaps {
-        let (bad, words) = &editions.bad[(swap % 2) as usize];
-        put(&folder, bad);
-        wait::until("a bad component to be refused", async || {
-            status(&ferrata).await["newer_refused"].as_str()?.contains(words).then_some(())
-        })
-        .await
-        .unwrap();
-        let before = status(&ferrata).await["generation"].as_u64().unwrap();
-        progress.begun.store(swap, Ordering::SeqCst);
-        put(&folder, &editions.good[(swap % 2) as usize]);
-        wait::until("the other edition to be in force", async || {
-            (status(&ferrata).await["generation"].as_u64()? > before).then_some(())
-        })
-        .await
-        .unwrap();
-        progress.announced.store(swap, Ordering::SeqCst);
+        if swap.is_multiple_of(BAD_EVERY) {
+            let (bad, words) = &editions.bad[(swap / BAD_EVERY % 2) as usize];
+            refuse(&ferrata, bad, words).await;
+        } else {
+            good += 1;
+            progress.begun.store(good, Ordering::SeqCst);
+            replace(&ferrata, &editions.good[(good % 2) as usize]).await;
+            progress.announced.store(good, Ordering::SeqCst);
+        }
         if swap == swaps.div_ceil(10) {
             early = Some(resident_kib(ferrata.pid()));
         }
@@ -169,7 +186,7 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
     }
     let (early, calls) = (early.unwrap(), took.quiet.len() + took.swapping.len());
     eprintln!(
-        "{swaps} swaps, {calls} calls, {early} KiB resident after a tenth and {late} KiB at the end; 99 of 100 calls took less than {:?} \
+        "{swaps} swaps, {good} of them good, {calls} calls, {early} KiB resident after a tenth and {late} KiB at the end; 99 of 100 calls took less than {:?} \
          without swaps and {:?} with them",
         p99(took.quiet),
         p99(took.swapping)
