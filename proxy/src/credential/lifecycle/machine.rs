@@ -8,8 +8,9 @@ use super::words::{Failure, Renewal, Serving, Settings, Step, Terms, View};
 use crate::policy::time::{Moment, Now};
 
 /// How long after a forced refresh its product is not refreshed for another 401: a token a minute old that is refused was not
-/// refused for its age, and somebody's endless 401s must not cost everybody a refresh each.
+/// refused for its age, and somebody's endless 401s must not cost everybody a refresh each. One of short life may have been, past half of it.
 const FORCED_REST: Duration = Duration::from_secs(60);
+const FORCED_REST_SHARE: u32 = 2;
 
 /// What the driver is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +110,8 @@ impl Lifecycle {
             return Renewal::Serve;
         };
         // What somebody else won before may be of that version too, and as old as what was refused.
-        let is_young = held.age(now.mono) < FORCED_REST;
+        let rest = held.terms.life.map_or(FORCED_REST, |life| FORCED_REST.min(life / FORCED_REST_SHARE));
+        let is_young = held.age(now.mono) < rest;
         if is_young && self.forced.is_some_and(|(born, at)| born == version && now.mono < at + FORCED_REST) {
             return Renewal::Futile;
         }

@@ -392,6 +392,38 @@ fn who_loses_the_race_takes_what_the_winner_won() {
     assert_eq!((driven.serve(0), driven.events()), (Serving::Token(2), vec![]));
 }
 
+/// After a 401, before it could win anything itself: somebody else had won the second version so long ago.
+fn refused_and_given(age_ms: u64, version: u64, life: u64) -> Driven {
+    let mut driven = Driven::holding(TOKEN, terms(life));
+    driven.at(600_000);
+    assert_eq!(driven.life.refused(1, driven.now()), Renewal::Serve);
+    assert_eq!(driven.start(), Some(Step::Begin { version: 1 }));
+    driven.life.began(Began::Newer(kept(version, age_ms, terms(life))), EARLY, driven.now());
+    assert_eq!(driven.serve(0), Serving::Token(version));
+    driven
+}
+
+#[test]
+fn what_somebody_else_won_long_before_a_401_is_not_what_came_of_it() {
+    for (age_ms, version, then) in
+        [(599_000, 2, Renewal::Serve), (1_000, 2, Renewal::Futile), (1_000, 3, Renewal::Serve)]
+    {
+        let mut driven = refused_and_given(age_ms, version, HOUR);
+        let renewal = driven.life.refused(version, driven.now());
+        assert_eq!(renewal, then, "version {version}, {age_ms} ms old");
+    }
+}
+
+#[test]
+fn a_token_of_short_life_may_be_refused_for_its_age_past_half_of_it() {
+    let mut driven = refused_and_given(0, 2, 10_000);
+    driven.at(604_999);
+    assert_eq!(driven.life.refused(2, driven.now()), Renewal::Futile);
+    driven.at(605_000);
+    assert_eq!(driven.life.refused(2, driven.now()), Renewal::Serve);
+    assert_eq!(driven.start(), Some(Step::Begin { version: 2 }));
+}
+
 #[test]
 fn alarms_come_at_first_failure_and_at_half_a_quarter_and_a_tenth_of_what_was_left() {
     let mut driven = Driven::holding(TOKEN, terms(HOUR));
