@@ -51,6 +51,8 @@ pub struct State {
     pub uncommitted: Option<Record>,
     /// The last, and when that was, in milliseconds since 1970; none after a success.
     pub last_error: Option<(Fault, i64)>,
+    /// When the store was last told what is known.
+    pub vouched: Option<Instant>,
 }
 
 /// What a record is kept by, and what of the operator's it belongs to.
@@ -75,6 +77,7 @@ impl Inner {
             kept: None,
             uncommitted: None,
             last_error: None,
+            vouched: None,
         };
         Self {
             managed,
@@ -138,6 +141,7 @@ impl Inner {
     /// Does what is due, and says when to look again.
     pub async fn work(self: &Arc<Self>) -> Instant {
         let look = Instant::now() + LOOK_EVERY;
+        self.vouch().await;
         loop {
             if !self.look_at_files() {
                 return look;

@@ -17,7 +17,7 @@ use crate::policy::time::Now;
 const LOCK_RESERVE: Duration = Duration::from_secs(5);
 
 /// How long a store may take for one answer.
-const STORE_TIME: Duration = Duration::from_secs(2);
+pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) struct Run<'a> {
     pub(super) inner: &'a Arc<Inner>,
@@ -85,7 +85,7 @@ impl Run<'_> {
 
     async fn begin(&mut self, version: u64) -> Step {
         let store = Arc::clone(&self.inner.managed.keeping.store);
-        let ttl = self.inner.managed.login_time * 2 + LOCK_RESERVE;
+        let ttl = self.inner.lock_time();
         let begun = self.in_time(store.begin(&self.family.key, version, self.owner, ttl)).await;
         let began = match begun {
             Ok(Beginning::Ours { unfinished }) => Ok(Began::Ours { unfinished }),
@@ -201,6 +201,11 @@ impl Run<'_> {
 }
 
 impl Inner {
+    /// How long a refresh's lock stands whose holder is gone.
+    pub(super) fn lock_time(&self) -> Duration {
+        self.managed.login_time * 2 + LOCK_RESERVE
+    }
+
     pub(super) fn note_error(&self, fault: Fault) {
         let at = self.clock.now().wall;
         self.state().last_error = Some((fault, at));

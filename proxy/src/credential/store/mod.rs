@@ -11,6 +11,7 @@ pub mod redis;
 #[cfg(test)]
 mod tests;
 
+use std::future::ready;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -67,7 +68,8 @@ pub trait Store: Send + Sync {
     fn load<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>>;
 
     /// Takes the lock for `ttl`, if nobody has it, and writes down that the token of `version` (0 if there is none) is about to be
-    /// spent. A store that has an older version, or none, has lost something and does not stand in the way.
+    /// spent. A store that has an older version, or none, has lost something, and stands in the way no longer than others need to
+    /// [vouch](Self::vouch) for what they know.
     fn begin<'a>(&'a self, key: &'a str, version: u64, owner: Owner, ttl: Duration) -> Answer<'a, Beginning>;
 
     /// Whether the lock is still this owner's, for as long as it takes to send something. Asked right before that.
@@ -76,6 +78,12 @@ pub trait Store: Send + Sync {
     /// Writes `entry` if what is there is older, removes the intent, and gives the lock back if it is this owner's. It need not be:
     /// the version is what decides. Durable when it returns. An `entry` that this owner has written before is durable.
     fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit>;
+
+    /// Says what this process knows to be the newest. A store that has less has lost it, and takes it back: whether it had. Then nobody begins
+    /// for `ttl`, in which others may know of something newer still, and what was under way comes to its end.
+    fn vouch<'a>(&'a self, _key: &'a str, _entry: Entry, _ttl: Duration) -> Answer<'a, bool> {
+        Box::pin(ready(Ok(false)))
+    }
 
     /// Gives the lock back if it is this owner's, and removes this owner's intent unless its token may have been spent.
     fn release<'a>(&'a self, key: &'a str, owner: Owner, spent: bool) -> Answer<'a, ()>;

@@ -1,8 +1,12 @@
 -- The record of one family of tokens, its lock, and the intent that precedes each use of its refresh token. All of one request or nothing.
 --
 -- KEYS: the record (a hash: `v` version, `s` sealed, `t` when its tokens were asked for, `o` who wrote it, `i` the version that somebody is about
--- to spend, `io` who), the lock (its owner, for a time). ARGV: what is asked, the owner, and what belongs to it. Times are milliseconds of the
+-- to spend, `io` who, `iu` until when that is under way, `w` until when nobody may begin, `l` the version that was known when it was found
+-- to be lost), the lock (its owner, for a time). ARGV: what is asked, the owner, and what belongs to it. Times are milliseconds of the
 -- server's clock, the only one that all sidecars see.
+--
+-- A server may forget: it is emptied, it runs out of memory, it comes back with what it had an hour ago. A refresh token that was spent is then the
+-- newest that it knows, or that somebody does who comes late. So those who know more have time to say so before anybody begins.
 local what, owner = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -24,15 +28,34 @@ if what == 'load' then
 end
 
 if what == 'begin' then
-  local expected, ttl = tonumber(ARGV[3]), ARGV[4]
+  local expected, ttl, settles = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
   if version > expected then return {'newer', unpack(record())} end
   if redis.call('EXISTS', KEYS[2]) == 1 and not is_mine() then return {'held'} end
-  redis.call('SET', KEYS[2], owner, 'PX', ttl)
-  local intent = redis.call('HMGET', KEYS[1], 'i', 'io')
-  local unfinished = tonumber(intent[1]) == expected and intent[2] ~= owner
-  redis.call('HSET', KEYS[1], 'i', expected, 'io', owner)
+  local kept = redis.call('HMGET', KEYS[1], 'i', 'io', 'iu', 'w', 'l')
+  local is_others = kept[2] and kept[2] ~= owner
+  -- The lock alone was forgotten.
+  if is_others and now < (tonumber(kept[3]) or 0) then return {'held'} end
+  local wait = tonumber(kept[4]) or 0
+  if version < expected and (tonumber(kept[5]) or 0) < expected then
+    wait = now + ttl
+    redis.call('HSET', KEYS[1], 'w', wait, 'l', expected)
+  elseif version == 0 and not kept[4] then
+    wait = now + settles
+    redis.call('HSET', KEYS[1], 'w', wait)
+  end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  return {'ours', unfinished and 1 or 0}
+  if now < wait then return {'held'} end
+  redis.call('SET', KEYS[2], owner, 'PX', ttl)
+  redis.call('HSET', KEYS[1], 'i', expected, 'io', owner, 'iu', now + ttl)
+  return {'ours', is_others and tonumber(kept[1]) == expected and 1 or 0}
+end
+
+if what == 'vouch' then
+  local known, sealed, age = tonumber(ARGV[3]), ARGV[4], ARGV[5]
+  if version >= known then return {'vouched', 0} end
+  redis.call('HSET', KEYS[1], 'v', known, 's', sealed, 't', now - age, 'o', '', 'w', now + ARGV[7])
+  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+  return {'vouched', 1}
 end
 
 if what == 'holds' then
@@ -46,7 +69,7 @@ if what == 'commit' then
   if not is_known then
     redis.call('HSET', KEYS[1], 'v', new, 's', sealed, 't', now - age, 'o', owner)
   end
-  redis.call('HDEL', KEYS[1], 'i', 'io')
+  redis.call('HDEL', KEYS[1], 'i', 'io', 'iu')
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
   if is_mine() then redis.call('DEL', KEYS[2]) end
   return {'durable'}
@@ -54,7 +77,8 @@ end
 
 -- release
 if is_mine() then redis.call('DEL', KEYS[2]) end
-if ARGV[3] == '0' and redis.call('HGET', KEYS[1], 'io') == owner then
-  redis.call('HDEL', KEYS[1], 'i', 'io')
+if redis.call('HGET', KEYS[1], 'io') == owner then
+  redis.call('HDEL', KEYS[1], 'iu')
+  if ARGV[3] == '0' then redis.call('HDEL', KEYS[1], 'i', 'io') end
 end
 return {'released'}

@@ -1,6 +1,7 @@
 //! Records that a fleet shares: a Redis, and one script that does each request whole or not at all.
 //!
-//! What is durable is what the Redis makes so: give it a replica or a disk. One that forgets a record forgets the refresh token in it.
+//! What is durable is what the Redis makes so: give it a replica or a disk. What it forgets, sidecars that know it give back; what nobody
+//! knows any more is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +18,26 @@ const PREFIX: &str = "ferrata:credentials:1";
 /// How long a record is kept that nobody renews: longer than any refresh token is known to live, and an end all the same.
 const KEPT: Duration = Duration::from_hours(400 * 24);
 
+/// How long a family that the server does not know waits before its first token is spent: it may be one that it has forgotten, and whoever
+/// knows that says so every two seconds.
+const SETTLES: Duration = Duration::from_secs(5);
+
 /// The store that many sidecars share.
 pub struct Shared {
     wire: Arc<Wire>,
     script: Script,
+    settles: Duration,
 }
 
 impl Shared {
     pub fn new(wire: Arc<Wire>) -> Self {
-        Self { wire, script: Script::new(include_str!("record.lua")) }
+        Self { wire, script: Script::new(include_str!("record.lua")), settles: SETTLES }
+    }
+
+    /// The same for tests of a family that is known to be new.
+    #[cfg(test)]
+    pub fn at_once(self) -> Self {
+        Self { settles: Duration::ZERO, ..self }
     }
 
     /// The script for one key. Record and lock are in one slot of a cluster.
@@ -57,6 +69,7 @@ enum Told {
     Holds(bool),
     Durable,
     Released,
+    Vouched { was_lost: bool },
 }
 
 impl Told {
@@ -71,6 +84,7 @@ impl Told {
             ("ours", [unfinished]) => Self::Ours { unfinished: read::<u8>(unfinished)? != 0 },
             ("holds", [holds]) => Self::Holds(read::<u8>(holds)? != 0),
             ("held", []) => Self::Held,
+            ("vouched", [was_lost]) => Self::Vouched { was_lost: read::<u8>(was_lost)? != 0 },
             ("durable", []) => Self::Durable,
             ("released", []) => Self::Released,
             _ => return None,
@@ -85,6 +99,12 @@ fn read<T: FromRedisValue>(value: &Value) -> Option<T> {
 fn entry(values: &[Value]) -> Option<Entry> {
     let [version, sealed, age] = values else { return None };
     Some(Entry { version: read(version)?, sealed: read(sealed)?, age: Duration::from_millis(read(age)?) })
+}
+
+fn carry(call: &mut ScriptInvocation<'_>, entry: Entry) {
+    // On its way it grows older.
+    let age = entry.age.saturating_add(ANSWER_TIMEOUT);
+    call.arg(entry.version).arg(entry.sealed).arg(millis(age)).arg(millis(KEPT));
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -108,7 +128,7 @@ impl Store for Shared {
     fn begin<'a>(&'a self, key: &'a str, version: u64, owner: Owner, ttl: Duration) -> Answer<'a, Beginning> {
         Box::pin(async move {
             let mut call = self.call(key, "begin", Some(owner));
-            call.arg(version).arg(millis(ttl)).arg(millis(KEPT));
+            call.arg(version).arg(millis(ttl)).arg(millis(KEPT)).arg(millis(self.settles));
             match self.ask(&call).await? {
                 Told::Ours { unfinished } => Ok(Beginning::Ours { unfinished }),
                 Told::Newer(entry) => Ok(Beginning::Newer(entry)),
@@ -129,13 +149,23 @@ impl Store for Shared {
 
     fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit> {
         Box::pin(async move {
-            // On its way it grows older.
-            let age = entry.age.saturating_add(ANSWER_TIMEOUT);
             let mut call = self.call(key, "commit", Some(owner));
-            call.arg(entry.version).arg(entry.sealed).arg(millis(age)).arg(millis(KEPT));
+            carry(&mut call, entry);
             match self.ask(&call).await? {
                 Told::Durable => Ok(Commit::Durable),
                 Told::Superseded(entry) => Ok(Commit::Superseded(entry)),
+                _ => unexpected(),
+            }
+        })
+    }
+
+    fn vouch<'a>(&'a self, key: &'a str, entry: Entry, ttl: Duration) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut call = self.call(key, "vouch", None);
+            carry(&mut call, entry);
+            call.arg(millis(ttl));
+            match self.ask(&call).await? {
+                Told::Vouched { was_lost } => Ok(was_lost),
                 _ => unexpected(),
             }
         })

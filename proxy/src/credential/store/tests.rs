@@ -70,8 +70,93 @@ async fn a_disk_keeps_its_promises() {
     keeps_its_promises(&on_disk(&folder.path().join("state.redb")), "crm/login").await;
 }
 
+fn wire(server: &RedisServer) -> Arc<Wire> {
+    Arc::new(Wire::new(&server.url(), None).unwrap())
+}
+
+/// For families that are known to be new.
 fn shared(server: &RedisServer) -> Shared {
-    Shared::new(Arc::new(Wire::new(&server.url(), None).unwrap()))
+    Shared::new(wire(server)).at_once()
+}
+
+async fn told(server: &RedisServer, command: &str) {
+    let script = redis::Script::new(&format!("return redis.call({command})"));
+    wire(server).invoke::<redis::Value>(&script.prepare_invoke()).await.unwrap();
+}
+
+/// How long those who know more have to say so, here.
+const BRIEF: Duration = Duration::from_secs(1);
+
+async fn begun(store: &Shared, version: u64, owner: Owner) -> Beginning {
+    store.begin("k", version, owner, BRIEF).await.unwrap()
+}
+
+/// With a store that has the second version.
+async fn second(server: &RedisServer) -> Shared {
+    let store = shared(server);
+    begun(&store, 0, ONE).await;
+    for version in [1, 2] {
+        store.commit("k", ONE, entry(version, "sealed")).await.unwrap();
+    }
+    store
+}
+
+#[tokio::test]
+async fn what_a_redis_forgets_is_given_back_and_nobody_spends_what_was_spent() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = second(&server).await;
+    for forgets in ["'FLUSHALL'", "'DEL', redis.call('KEYS', '*')[1]"] {
+        told(&server, forgets).await;
+        // One that has the version before, one that comes with the seed alone, and the one that knows.
+        assert_eq!(begun(&store, 1, OTHER).await, Beginning::Held);
+        assert_eq!(begun(&Shared::new(wire(&server)), 0, OTHER).await, Beginning::Held);
+        assert_eq!(begun(&store, 2, ONE).await, Beginning::Held);
+        assert_eq!(store.vouch("k", entry(1, "old"), BRIEF).await, Ok(true));
+        assert_eq!(begun(&store, 1, OTHER).await, Beginning::Held);
+        assert_eq!(store.vouch("k", entry(2, "sealed"), BRIEF).await, Ok(true));
+        assert_eq!(store.vouch("k", entry(2, "sealed"), BRIEF).await, Ok(false));
+        for late in [0, 1] {
+            assert!(
+                matches!(begun(&store, late, OTHER).await, Beginning::Newer(entry) if entry.version == 2)
+            );
+        }
+    }
+    // After a while the newest may be spent.
+    while begun(&store, 2, ONE).await == Beginning::Held {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.commit("k", ONE, entry(3, "third")).await, Ok(Commit::Durable));
+}
+
+#[tokio::test]
+async fn what_nobody_vouches_for_stands_in_the_way_for_a_while_only() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = second(&server).await;
+    told(&server, "'FLUSHALL'").await;
+    assert_eq!(begun(&store, 2, ONE).await, Beginning::Held);
+    while begun(&store, 2, ONE).await == Beginning::Held {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_a_redis_forgets_is_held_all_the_same() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = shared(&server);
+    assert_eq!(store.begin("k", 0, ONE, TTL).await, Ok(Beginning::Ours { unfinished: false }));
+    told(&server, "'DEL', redis.call('KEYS', '*:lock')[1]").await;
+    assert_eq!(store.holds("k", ONE).await, Ok(false), "it sends nothing any more");
+    assert_eq!(store.begin("k", 0, OTHER, TTL).await, Ok(Beginning::Held));
+    store.release("k", ONE, true).await.unwrap();
+    assert_eq!(store.begin("k", 0, OTHER, TTL).await, Ok(Beginning::Ours { unfinished: true }));
+}
+
+#[tokio::test]
+async fn a_family_that_a_redis_does_not_know_begins_when_others_have_had_time_to_vouch() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = Shared::new(wire(&server));
+    assert_eq!(begun(&store, 0, ONE).await, Beginning::Held);
+    assert_eq!(store.load("k").await, Ok(None));
 }
 
 #[tokio::test]
