@@ -67,7 +67,7 @@ impl Credential {
     }
 
     /// One whose fields come from the connector's login, by one of those grants (`client-credentials`, `refresh-token`,
-    /// `jwt-bearer`, `token-exchange`).
+    /// `jwt-bearer`, `token-exchange`); with `static` among them, the operator may provide the fields as well.
     pub fn login(name: &'static str, upstream: &'static str, grants: &'static [&'static str]) -> Self {
         Self { login: true, grants, ..Self::fixed(name, upstream) }
     }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::config::{self, CredentialKind, Position};
 use crate::credential::{
     Credential, Credentials, Exchange, FixedFields, Keeping, Keepings, LOGIN_TIME, Managed, Rotation, Source,
+    assertion,
 };
 use crate::egress::operation::{Effect, Operation, Operations};
 use crate::policy::limit::quota::Quota;
@@ -278,7 +279,8 @@ impl NeededCredential {
         let known: Vec<_> = self.upstreams.iter().map(String::as_str).collect();
         let what = format!("use of the credential `{name}` for an upstream");
         unknown(granted.upstreams.iter().flatten(), &known, &what, found);
-        if !self.login {
+        let may_be_static = self.grants.iter().any(|grant| grant == CredentialKind::Static.name());
+        if !self.login || (may_be_static && granted.kind == CredentialKind::Static) {
             if granted.kind != CredentialKind::Static {
                 found.push(format!("its credential `{name}` takes no login: the kind must be `static`"));
             }
@@ -314,7 +316,9 @@ impl NeededCredential {
         let name: Arc<str> = self.name.as_str().into();
         let upstreams = granted.upstreams.as_ref().unwrap_or(&self.upstreams).clone();
         let overlap = granted.overlap.map_or(Duration::ZERO, |overlap| overlap.0);
-        let fields = Arc::new(FixedFields::new(sources).overlapping(overlap));
+        let fields = FixedFields::new(sources).overlapping(overlap);
+        let is_login = granted.kind != CredentialKind::Static;
+        let fields = Arc::new(if is_login { fields.judged(assertion::judge) } else { fields });
         let issued = granted.issued.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
         let issued = issued.map(|midnight| midnight.timestamp());
         let rotation = granted.rotation().map(|every| Rotation::new(every, issued));

@@ -18,6 +18,9 @@ const HOSTS_CLAIMS: [&str; 7] = ["iss", "sub", "aud", "iat", "exp", "nbf", "jti"
 /// The field with the key that says who the client is (RFC 7523, 2.2). Every other key signs what a grant asserts (2.1).
 const CLIENT_KEY: &str = "client_key";
 
+/// The field with a grant's key.
+const KEY: &str = "key";
+
 /// What a guest adds to an assertion. The error is a sentence's end: the guest is to blame.
 pub fn claims(text: &str) -> Result<Map<String, Value>, String> {
     let claims: Map<String, Value> =
@@ -67,11 +70,21 @@ fn with_hosts_claims(
     Ok(claims)
 }
 
+/// Whether a login's field can be what it is for: a key that was torn while it was written signs nothing.
+pub fn judge(field: &str, value: &SecretValue) -> Result<(), String> {
+    if signs(field) { key(value).map(|_| ()) } else { Ok(()) }
+}
+
+/// Whether a login's field is a private key: what it signs may be sent, and it may not.
+pub fn signs(field: &str) -> bool {
+    matches!(field, KEY | CLIENT_KEY)
+}
+
 /// RS256 for an RSA key, ES256 for one on P-256.
 fn key(pem: &SecretValue) -> Result<(Algorithm, EncodingKey), String> {
     let rsa = EncodingKey::from_rsa_pem(pem.expose()).map(|key| (Algorithm::RS256, key));
     rsa.or_else(|_| EncodingKey::from_ec_pem(pem.expose()).map(|key| (Algorithm::ES256, key)))
-        .map_err(|_| "the key is no PEM of an RSA or P-256 private key".to_owned())
+        .map_err(|_| "it is no PEM of an RSA or P-256 private key".to_owned())
 }
 
 #[cfg(test)]
@@ -125,6 +138,23 @@ mod tests {
     fn a_guest_cannot_claim_for_somebody_else() {
         assert!(claims(r#"{"sub":"admin"}"#).unwrap_err().contains("host's"));
         assert!(claims("[]").is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_torn_is_told_from_a_whole_one() {
+        let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
+        let judged = |field: &str, text: &str| judge(field, &SecretValue::new(text.as_bytes().to_vec()));
+        for field in ["key", "client_key"] {
+            judged(field, &pem).unwrap();
+            for length in [1, pem.len() / 2, pem.trim_end().len() - 1] {
+                assert!(
+                    judged(field, &pem[..length]).unwrap_err().contains("PEM"),
+                    "{length} of {}",
+                    pem.len()
+                );
+            }
+        }
+        judged("client_secret", "anything").unwrap();
     }
 
     #[test]

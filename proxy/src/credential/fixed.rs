@@ -25,8 +25,12 @@ const MAX_READINGS: u32 = 5;
 /// a new key, and each trial costs a call one request more.
 const TRY_NEW_AFTER: Duration = Duration::from_secs(10);
 
+/// Says why a field cannot be what stands there, as the end of a sentence.
+pub type Judge = fn(&str, &SecretValue) -> Result<(), String>;
+
 pub struct FixedFields {
     sources: BTreeMap<String, Source>,
+    judge: Judge,
     /// How long the system takes the secrets before, too.
     overlap: Duration,
     last: Mutex<Option<Reading>>,
@@ -69,7 +73,12 @@ impl Reading {
 
 impl FixedFields {
     pub fn new(sources: BTreeMap<String, Source>) -> Self {
-        Self { sources, overlap: Duration::ZERO, last: Mutex::new(None) }
+        Self { sources, judge: |_, _| Ok(()), overlap: Duration::ZERO, last: Mutex::new(None) }
+    }
+
+    /// The same, of fields that can be told from something torn: what is refused is not taken up.
+    pub fn judged(self, judge: Judge) -> Self {
+        Self { judge, ..self }
     }
 
     /// The same, of a system that takes the secrets before for so long after they were replaced.
@@ -190,8 +199,8 @@ impl FixedFields {
 
     fn read_once(&self) -> Result<BTreeMap<String, SecretValue>, String> {
         let read = |(name, source): (&String, &Source)| {
-            let value = source.read().map_err(|reason| format!("`{name}`: {reason}"))?;
-            Ok((name.clone(), value))
+            let judged = source.read().and_then(|value| (self.judge)(name, &value).map(|()| value));
+            Ok((name.clone(), judged.map_err(|reason| format!("`{name}`: {reason}"))?))
         };
         self.sources.iter().map(read).collect()
     }
@@ -263,6 +272,21 @@ mod tests {
         project(folder.path(), "4", ["bert", "fourth"]);
         look().await;
         assert_eq!((fields.current().unwrap().version, fields.problem()), (3, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_torn_and_not_empty_keeps_the_old_too_where_it_can_be_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole: Judge = |_, value| {
+            if value.expose().ends_with(b".") { Ok(()) } else { Err("is torn".to_owned()) }
+        };
+        let fields = fields_in(folder.path()).judged(whole);
+        project(folder.path(), "1", ["anna.", "first."]);
+        fields.current().unwrap();
+        project(folder.path(), "2", ["anna.", "sec"]);
+        look().await;
+        assert_eq!(value(&fields.current().unwrap(), "password"), "first.");
+        assert_eq!(fields.problem().unwrap(), "`password`: is torn");
     }
 
     #[test]

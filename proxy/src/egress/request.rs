@@ -19,7 +19,7 @@ use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, Scrubber};
 use super::sending::Claim;
 use crate::config::{BaseUrl, Position};
-use crate::credential::{Credential, Credentials, Material, SecretValue};
+use crate::credential::{Credential, Credentials, Material, SecretValue, assertion};
 use crate::fault::Fault;
 
 /// Most headers of a request.
@@ -313,7 +313,7 @@ fn may_stand<'a>(
     credentials: &'a Credentials,
 ) -> Result<Option<&'a Credential>, Refusal> {
     let refuse = |why: &str| Err(Refusal::new("secret", format!("the secret `{secret}` {why}")));
-    let Some((name, _)) = secret.split_once('.') else {
+    let Some((name, field)) = secret.split_once('.') else {
         let Some(captured) = scope.captured(secret) else { return refuse("does not exist in this call") };
         if !captured.upstreams.iter().any(|u| u == upstream) {
             return refuse("did not come from this upstream");
@@ -336,6 +336,9 @@ fn may_stand<'a>(
         Purpose::Login { credential } if **credential != *name => return refuse("is no part of this login"),
         purpose => matches!(purpose, Purpose::Login { .. }),
     };
+    if login && assertion::signs(field) {
+        return refuse("signs, and is written nowhere");
+    }
     if !credential.upstreams.iter().any(|u| u == upstream) {
         return refuse(&format!("is not for the upstream `{upstream}`"));
     }
