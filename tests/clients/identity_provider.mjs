@@ -3,22 +3,28 @@
 // usage: node identity_provider.mjs CONFIGURATION
 // The configuration is a JSON object: `clients` (client metadata; `key` is a public key in PEM), `access_life` and `refresh_life` in seconds,
 // `rotate`, `grace_ms` (how long a refresh token that was used may be used again; reuse after that ends its family), `scope` of the tokens.
+// A token for the resource `urn:test:AUDIENCE:ALGORITHM` is a JWT (RFC 9068), signed with the provider's key for that algorithm.
 // Prints one line of JSON, `{ "url" }`, and ends with its standard input.
 //
 //   GET  /whoami       for access tokens, which it judges by its own clock, to the millisecond: `{ "name" }` or 401
 //   POST /test/seed    a refresh token of a new family, as an authorization would give: `{ "client", "account" }`
+//   POST /test/token   an access token in the same way: `{ "client", "account", "resource" }`
+//   POST /test/rotate  other signing keys, from now on
 //   POST /test/behave  what to do with the next requests to /token: see `behaviour`
 //   GET  /test/seen    what has happened: see `seen`
 import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 
 import * as jose from 'jose';
-import Provider, { errors } from 'oidc-provider';
+import Provider from 'oidc-provider';
 
-const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
-const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+import { internal, register } from './identity_grants.mjs';
+
+/** Life of an access token that a person has consented to, in seconds: for a whole test, however short those are that clients ask for. */
+const CONSENTED_LIFE = 300;
 
 const configuration = JSON.parse(process.argv[2]);
 
@@ -36,9 +42,14 @@ const seen = {
   unserved: [],
   // Requests to /token whose answers are held.
   held: 0,
+  // How often the signing keys were asked for.
+  keys: 0,
 };
 
-/** How requests to /token are treated: `status` answers with that at once; `hold` does what is asked and keeps the answer for itself. */
+/**
+ * How requests to /token are treated: `status` answers with that at once; `hold` does what is asked and keeps the answer for itself; `slow_ms`
+ * does what is asked and keeps the answer for so long.
+ */
 let behaviour = {};
 
 // What the provider keeps, and since when, to the millisecond: it counts in whole seconds itself.
@@ -94,42 +105,25 @@ function client({ key, ...metadata }) {
   return { redirect_uris: [], response_types: [], ...metadata, ...(jwks && { jwks }) };
 }
 
+// What a person consents to.
 async function grantTo(client, account) {
   const grant = new provider.Grant({ accountId: account, clientId: client.clientId });
   grant.addOIDCScope(configuration.scope);
   return grant.save();
 }
 
-async function issue(ctx, account, scope) {
-  const { client } = ctx.oidc;
-  const grantId = await grantTo(client, account);
-  const token = new provider.AccessToken({ accountId: account, client, grantId, gty: ctx.oidc.params.grant_type, scope });
-  ctx.body = { access_token: await token.save(), expires_in: token.expiration, token_type: 'Bearer', scope };
+async function signingKeys() {
+  const made = ['RS256', 'ES256'].map(async (alg) => {
+    const { privateKey } = await jose.generateKeyPair(alg, { extractable: true });
+    return { ...(await jose.exportJWK(privateKey)), use: 'sig', alg };
+  });
+  return { keys: await Promise.all(made) };
 }
 
-async function verified(ctx, token, pem, expected) {
-  try {
-    return (await jose.jwtVerify(token, publicKey(pem), expected)).payload;
-  } catch (error) {
-    throw new errors.InvalidGrant(error.message);
-  }
-}
-
-// RFC 7523: the client signs for whom it wants a token.
-async function jwtBearer(ctx) {
-  const { assertion, scope } = ctx.oidc.params;
-  const pem = configuration.clients.find(({ client_id }) => client_id === ctx.oidc.client.clientId).grant_key;
-  const expected = { issuer: ctx.oidc.client.clientId, audience: provider.issuer, requiredClaims: ['sub', 'exp', 'jti'] };
-  const { sub } = await verified(ctx, assertion, pem, expected);
-  await issue(ctx, sub, scope);
-}
-
-// RFC 8693: one of the tokens given out here, for another.
-async function tokenExchange(ctx) {
-  const { subject_token: subject, scope, audience } = ctx.oidc.params;
-  const found = accessToken(subject);
-  if (!found) throw new errors.InvalidGrant('the subject token is none');
-  await issue(ctx, `${found.payload.accountId}@${audience ?? 'anywhere'}`, scope);
+/** A system that takes JWTs. */
+function resourceServer(resource) {
+  const [, , audience, alg] = resource.split(':');
+  return { audience, scope: configuration.scope, accessTokenFormat: 'jwt', jwt: { sign: { alg } } };
 }
 
 function accessToken(value) {
@@ -151,16 +145,16 @@ const provider = new Provider(url, {
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
-    resourceIndicators: { enabled: false },
+    resourceIndicators: { enabled: true, getResourceServerInfo: (ctx, resource) => resourceServer(resource) },
   },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-  jwks: { keys: [{ ...(await jose.exportJWK((await jose.generateKeyPair('RS256', { extractable: true })).privateKey)), use: 'sig', alg: 'RS256' }] },
+  jwks: await signingKeys(),
   cookies: { keys: ['the tests have no browser'] },
   rotateRefreshToken: configuration.rotate ?? true,
   ttl: { AccessToken: life.access, ClientCredentials: life.access, RefreshToken: life.refresh, Grant: life.refresh },
 });
-provider.registerGrantType(JWT_BEARER, jwtBearer, ['assertion', 'scope']);
-provider.registerGrantType(TOKEN_EXCHANGE, tokenExchange, ['subject_token', 'subject_token_type', 'requested_token_type', 'audience', 'scope']);
+const grantKeys = new Map(configuration.clients.map(({ client_id, grant_key }) => [client_id, grant_key && publicKey(grant_key).export({ format: 'jwk' })]));
+register(provider, { grantTo, grantKey: (id) => grantKeys.get(id) });
 
 provider.on('grant.success', ({ oidc }) => {
   const type = oidc.params.grant_type;
@@ -198,6 +192,20 @@ const own = {
     const token = new provider.RefreshToken({ accountId: account, client, grantId, gty: 'authorization_code', scope: configuration.scope });
     ctx.body = { refresh_token: await token.save() };
   },
+  async 'POST /test/token'(ctx) {
+    const { client: id, account, resource } = await json(ctx.req);
+    const client = await provider.Client.find(id);
+    const grantId = await grantTo(client, account);
+    const consent = { accountId: account, client, grantId, gty: 'authorization_code', scope: configuration.scope };
+    const token = new provider.AccessToken({ ...consent, expiresIn: CONSENTED_LIFE });
+    if (resource) token.resourceServer = new provider.ResourceServer(resource, resourceServer(resource));
+    ctx.body = { access_token: await token.save() };
+  },
+  async 'POST /test/rotate'(ctx) {
+    const { default: initialize } = await internal('helpers/initialize_keystore.js');
+    initialize.call(provider, await signingKeys());
+    ctx.body = {};
+  },
   async 'POST /test/behave'(ctx) {
     behaviour = await json(ctx.req);
     released.resolve();
@@ -212,6 +220,7 @@ const own = {
 provider.use(async (ctx, next) => {
   const act = own[`${ctx.method} ${ctx.path}`];
   if (act) return act(ctx);
+  if (ctx.path === '/jwks') seen.keys += 1;
   if (ctx.path !== '/token') return next();
   if (behaviour.status) {
     ctx.status = behaviour.status;
@@ -219,6 +228,7 @@ provider.use(async (ctx, next) => {
     return undefined;
   }
   await next();
+  if (behaviour.slow_ms) await setTimeout(behaviour.slow_ms);
   if (behaviour.hold) {
     seen.held += 1;
     await Promise.race([released.promise, once(ctx.res, 'close')]);

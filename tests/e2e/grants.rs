@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::{clients, done, fault};
 
 pub const CLIENT: &str = "ferrata";
-const SECRET: &str = "the-client's-own-s3cr3t";
+pub const SECRET: &str = "the-clients-own-s3cr3t";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// A key pair in PEM.
 struct Pair {
@@ -101,6 +101,53 @@ async fn an_assertion_for_a_subject_by_a_client_that_authenticates_with_a_key_of
     });
     let name = done(whoami(&provider, setup, credential).await);
     assert_eq!(name, json!({ "name": "bot@acme.example" }));
+}
+
+#[tokio::test]
+async fn an_assertion_that_the_provider_does_not_believe_is_a_dead_credential() {
+    let (known, other) = (Pair::new(), Pair::new());
+    let registered = json!({ "client_secret": SECRET, "grant_key": known.public });
+    let Some(provider) = provider(client("client_secret_post", registered), json!({})).await else { return };
+    for (key, audience) in [(&other, provider.url()), (&known, "https://elsewhere.example")] {
+        let setup = Setup::new().unwrap();
+        let credential = json!({
+            "kind": "jwt-bearer", "scope": "read", "client_id": { "value": CLIENT }, "audience": audience,
+            "client_auth": "client_secret_post", "client_secret": setup.file("client", SECRET).unwrap(),
+            "key": setup.file("grant", &key.private).unwrap(),
+        });
+        let dead = fault(whoami(&provider, setup, credential).await, "credential_dead");
+        assert_eq!(dead.data["code"], "invalid_grant", "{dead:?}");
+    }
+}
+
+/// The token of another client, for one of this client's.
+async fn exchanged(provider: &IdentityProvider, subject: &str, kind: &str) -> Outcome {
+    let setup = Setup::new().unwrap();
+    let credential = json!({
+        "kind": "token-exchange", "scope": "read", "audience": "crm",
+        "client_id": { "value": CLIENT }, "client_auth": "client_secret_basic",
+        "client_secret": setup.file("secrets/client", SECRET).unwrap(),
+        "subject_token": setup.file("secrets/subject", subject).unwrap(),
+        "subject_token_type": format!("urn:ietf:params:oauth:token-type:{kind}"),
+    });
+    whoami(provider, setup, credential).await
+}
+
+#[tokio::test]
+async fn a_token_for_another() {
+    let registered = client("client_secret_basic", json!({ "client_secret": SECRET }));
+    let Some(provider) = provider(registered, json!({})).await else { return };
+    for algorithm in ["RS256", "ES256"] {
+        let subject = provider.token(CLIENT, "ada@acme.example", "desk", algorithm).await.unwrap();
+        let name = done(exchanged(&provider, &subject, "jwt").await);
+        assert_eq!(name, json!({ "name": "ada@acme.example@crm" }), "{algorithm}");
+        let (unsigned, _) = subject.rsplit_once('.').unwrap();
+        let refused = exchanged(&provider, &format!("{unsigned}.AAAA"), "jwt").await;
+        assert_eq!(fault(refused, "credential_dead").data["code"], "invalid_grant");
+    }
+    let opaque = provider.seed(CLIENT, "ada@acme.example").await.unwrap();
+    let refused = exchanged(&provider, &opaque, "access_token").await;
+    assert_eq!(fault(refused, "credential_dead").data["code"], "invalid_grant", "a refresh token is none");
 }
 
 /// A refresh token of that client, and where its successors are kept if it has any.

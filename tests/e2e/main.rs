@@ -23,6 +23,9 @@
 //! | `commands` | the command line and its exit codes |
 //! | `reload` | changed files under a running sidecar |
 //! | `consent` | calls that a person must agree to |
+//! | `grants` | each grant of OAuth, against a real identity provider |
+//! | `families` | a fleet that shares one refresh token |
+//! | `identities` | agents and users by tokens of a real identity provider |
 //! | `users` | agents and users by tokens of an identity provider |
 //! | `content` | what a tool may answer beside an object |
 //! | `progress` | how far a call is, and its end before it is done |
@@ -30,6 +33,7 @@
 //! | `outcomes` | what is said of a write that may have been done |
 //! | `rotation` | secrets that are replaced while they are used |
 //! | `swap` | a connector replaced under load |
+//! | `thief` | what a connector cannot do with what its logins are made with |
 //! | `deeds` | that each misdeed of the probe is tried by a test |
 //! | `hostile_agents` | what an agent cannot break |
 //! | `hostile_guests` | what a connector cannot break |
@@ -38,6 +42,7 @@
 //! | `hostile_upstreams` | what a system cannot break |
 //! | `deploy` | what the kustomize component makes of Deployments |
 //! | `pod` | the image as the example's pod runs it |
+//! | `vendors` | logins at systems with manners of their own |
 //! | `walls` | limits, queue, retry, breaker: what an agent's haste comes to |
 //! | `isolation` | a sick system beside a healthy one |
 //! | `workflows` | what tasks of several steps spend and reserve |
@@ -70,6 +75,7 @@ mod hostile_guests;
 mod hostile_resources;
 mod hostile_streams;
 mod hostile_upstreams;
+mod identities;
 mod isolation;
 mod issuer;
 mod languages;
@@ -85,7 +91,9 @@ mod reload;
 mod resources;
 mod rotation;
 mod swap;
+mod thief;
 mod users;
+mod vendors;
 mod walls;
 mod workflows;
 

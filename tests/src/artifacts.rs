@@ -23,7 +23,14 @@ pub const COMPONENTS: &str = "FERRATA_TEST_COMPONENTS";
 const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
 
 /// Connectors for tests.
-const GUESTS: [&str; 4] = ["ferrata-conformance", "ferrata-login", "ferrata-measured", "ferrata-probe"];
+const GUESTS: [&str; 6] = [
+    "ferrata-conformance",
+    "ferrata-instance",
+    "ferrata-login",
+    "ferrata-measured",
+    "ferrata-probe",
+    "ferrata-thief",
+];
 
 /// The `ferrata` binary, built when needed: for release if this program was, so that what is measured is what is shipped.
 ///

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::http::Client;
+use crate::http::{Answer, Client};
 use crate::{Result, artifacts, wait};
 
 /// The script, below the workspace, and the Node that it needs, below the folder of what is installed. The machine's own may be too old.
@@ -54,6 +55,44 @@ impl IdentityProvider {
         Ok(answer["refresh_token"].as_str().ok_or_else(|| answer.to_string())?.to_owned())
     }
 
+    /// An access token of that client for an account, as a person's consent would give it: a JWT for `audience`, signed by `algorithm`.
+    ///
+    /// # Errors
+    /// When there is no such client.
+    pub async fn token(
+        &self,
+        client: &str,
+        account: &str,
+        audience: &str,
+        algorithm: &str,
+    ) -> Result<String> {
+        let asked =
+            json!({ "client": client, "account": account, "resource": resource(audience, algorithm) });
+        access_token(&Client::new(&self.url).post("/test/token", &asked).await?)
+    }
+
+    /// The same for the client itself, which it asks for with its secret.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn own_token(&self, client: &str, secret: &str, resource: Option<&str>) -> Result<String> {
+        let resource = resource.map(|resource| format!("&resource={resource}")).unwrap_or_default();
+        let form = format!(
+            "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope=read{resource}"
+        );
+        let http = Client::new(&self.url).with("content-type", "application/x-www-form-urlencoded")?;
+        access_token(&http.send(Method::POST, "/token", form.into()).await?)
+    }
+
+    /// Signs with other keys from now on.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn rotate_keys(&self) -> Result<()> {
+        Client::new(&self.url).post("/test/rotate", &json!({})).await?;
+        Ok(())
+    }
+
     /// How it treats token requests from now on; `{}` is well. Answers that were held are let go.
     ///
     /// # Errors
@@ -70,4 +109,14 @@ impl IdentityProvider {
     pub async fn seen(&self) -> Result<Value> {
         Ok(Client::new(&self.url).get("/test/seen").await?.json())
     }
+}
+
+/// What a JWT is asked for by: the provider's name for a system with that audience, whose tokens are signed by `algorithm`.
+pub fn resource(audience: &str, algorithm: &str) -> String {
+    format!("urn:test:{audience}:{algorithm}")
+}
+
+fn access_token(answer: &Answer) -> Result<String> {
+    let said = answer.json();
+    Ok(said["access_token"].as_str().ok_or_else(|| answer.text())?.to_owned())
 }

@@ -38,6 +38,7 @@ pub mod pipe;
 pub mod redis;
 pub mod rude;
 pub mod setup;
+pub mod tunnel;
 pub mod upstream;
 pub mod wait;
 

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use crate::{Result, needs, wait};
@@ -40,6 +41,18 @@ impl Redis {
             Ok(true) => Ok(Some(Self { _child: child, folder })),
             _ => Err("redis-server does not get ready".into()),
         }
+    }
+
+    /// Has it do something, and waits until it is done.
+    ///
+    /// # Errors
+    /// When it does not say that it is.
+    pub async fn told(&self, command: &str) -> Result<()> {
+        let mut stream = BufReader::new(UnixStream::connect(self.folder.path().join("redis.sock")).await?);
+        stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+        let mut said = String::new();
+        tokio::time::timeout(wait::PATIENCE, stream.read_line(&mut said)).await??;
+        if said.starts_with('-') { Err(said.into()) } else { Ok(()) }
     }
 
     pub fn url(&self) -> String {

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod channel;
+mod login;
 mod meaning;
 mod message;
 #[cfg(test)]
@@ -49,32 +50,35 @@ struct Settings {
     private_channels: bool,
 }
 
-fn connector() -> Connector<Settings> {
-    let bot = Credential::fixed("bot", "api").field("token").describe("Bot token (xoxb-…) of a Slack app.");
-    let user =
-        Credential::fixed("user", "api").field("token").describe("User token (xoxp-…), to search with.");
+/// A token of an app without token rotation, or a refresh token of one with it.
+const KINDS: &[&str] = &["static", "refresh-token"];
+
+fn connector() -> Connector<Settings, WithLogin> {
+    let bot = Credential::login("bot", "api", KINDS).describe("Bot token (xoxb-…) of a Slack app.");
+    let user = Credential::login("user", "api", KINDS).describe("User token (xoxp-…), to search with.");
     Connector::new("slack", env!("CARGO_PKG_VERSION"))
         .describe("Messages, channels and people of a Slack workspace.")
         .upstream(Upstream::http("api").describe("https://slack.com/api"))
-        .credential(bot.scopes(&[
+        .credential(bot.field("token").scopes(&[
             "chat:write",
             "channels:read",
             "channels:history",
             "users:read",
             "users:read.email",
         ]))
-        .credential(user.scopes(&["search:read"]).optional())
+        .credential(user.field("token").scopes(&["search:read"]).optional())
         .tool(tool("post_message", &POST, post_message))
         .tool(tool("list_channels", &LIST, list_channels))
         .tool(tool("channel_history", &HISTORY, channel_history))
         .tool(tool("thread_replies", &REPLIES, thread_replies))
         .tool(tool("get_user", &USER, get_user))
         .tool(tool("search_messages", &SEARCH, search_messages))
-        .operations(&[LOOKUP])
+        .operations(&[LOOKUP, login::ACCESS])
         .classify(meaning)
+        .login(login::log_in)
 }
 
-ferrata_sdk::export!(connector);
+ferrata_sdk::export!(connector, login);
 
 /// Posts a message to a channel, or as a reply to a thread. Each call posts anew.
 #[input]

@@ -7,9 +7,9 @@ use ferrata_sdk::prelude::*;
 
 /// Slack's envelope, which comes with status 200 whether it went well or not.
 #[answer]
-struct Envelope {
-    ok: bool,
-    error: Option<String>,
+pub(crate) struct Envelope {
+    pub(crate) ok: bool,
+    pub(crate) error: Option<String>,
     needed: Option<String>,
     provided: Option<String>,
 }
@@ -57,7 +57,7 @@ const MAX_CODE_BYTES: usize = 64;
 
 const DEAD_TOKEN: &[&str] =
     &["invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"];
-const PASSING: &[&str] =
+pub(crate) const PASSING: &[&str] =
     &["internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"];
 
 /// What a code of Slack's means for who called the tool.

@@ -1,9 +1,9 @@
 //! The tools against scripted exchanges.
 
 use ferrata_sdk::prelude::*;
-use ferrata_sdk::testing::{Answer, Harness, get, post};
+use ferrata_sdk::testing::{Answer, Harness, LoggedIn, get, post};
 
-fn slack() -> Harness<super::Settings, ferrata_sdk::NoLogin> {
+fn slack() -> Harness<super::Settings, WithLogin> {
     Harness::new(super::connector())
 }
 
@@ -340,5 +340,36 @@ fn arguments_that_cannot_be_right_cost_nothing() {
     ] {
         let fault = slack().call("post_message", arguments).unwrap_err();
         assert_eq!(fault.kind(), FaultKind::InvalidArguments);
+    }
+}
+
+fn refresh(answer: Answer) -> Result<LoggedIn, Fault> {
+    let mut slack = slack();
+    slack.expect(post("/oauth.v2.access").answer(answer));
+    slack.authenticate("bot", json!({ "kind": "refresh-token", "client_id": "1.2" }))
+}
+
+#[test]
+fn a_refresh_makes_the_token_that_requests_use() {
+    let tokens = json!({
+        "ok": true, "access_token": "new", "refresh_token": "next", "expires_in": 43_200,
+        "scope": "chat:write,users:read",
+    });
+    let session = refresh(Answer::json(200, tokens)).unwrap();
+    let secret = |field: &str, value: &str| session.secrets.contains(&(field.to_owned(), value.to_owned()));
+    assert!(secret("token", "new") && secret("refresh_token", "next"));
+    assert_eq!(session.expires_in, Some(Duration::from_secs(43_200)));
+    assert_eq!(session.scopes, Some(vec!["chat:write".to_owned(), "users:read".to_owned()]));
+}
+
+#[test]
+fn only_slacks_word_for_a_spent_token_ends_it() {
+    for (code, said) in [
+        ("invalid_refresh_token", Some("invalid_grant")),
+        ("token_revoked", Some("invalid_grant")),
+        ("bad_client_secret", Some("bad_client_secret")),
+    ] {
+        let fault = refresh(Answer::json(200, json!({ "ok": false, "error": code }))).unwrap_err();
+        assert_eq!((fault.kind(), fault.code()), (FaultKind::Rejected, said), "{code}");
     }
 }

@@ -4,7 +4,7 @@
 //! service must not be followed.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -37,6 +37,10 @@ fn is_aws_metadata(address: Ipv6Addr) -> bool {
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(literal) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(literal, port)]);
+    }
+    // Whatever a name server says of them (RFC 6761, 6.3).
+    if host.trim_end_matches('.').to_ascii_lowercase().ends_with(".localhost") {
+        return Ok(vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)]);
     }
     let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
     let allowed: Vec<_> = found.iter().copied().filter(|a| is_allowed(a.ip())).collect();
@@ -80,5 +84,10 @@ mod tests {
         for good in ["127.0.0.1", "10.1.2.3", "93.184.216.34", "::1", "fd00::1"] {
             assert!(is_allowed(good.parse().unwrap()), "{good}");
         }
+    }
+    #[tokio::test]
+    async fn a_name_below_localhost_is_this_machine() {
+        let local = resolve("acme.my.LOCALHOST", 80).await.unwrap();
+        assert_eq!(local, [SocketAddr::from((Ipv4Addr::LOCALHOST, 80))]);
     }
 }

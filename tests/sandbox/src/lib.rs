@@ -9,6 +9,7 @@
 //! | `clock` | time that a test moves by hand |
 //! | `system` | what a stand-in implements |
 //! | `accounts` | an identity provider: tokens that live for seconds, refresh tokens good for one use |
+//! | `salesforce/` | Salesforce's logins, and where they lead |
 //! | `slack/` | Slack's Web API |
 //!
 //! State lives in memory and ends with the [`Sandbox`]. Nothing here is part of the product.
@@ -19,6 +20,7 @@ pub mod accounts;
 mod clock;
 mod control;
 mod failure;
+pub mod salesforce;
 mod sandbox;
 mod serve;
 pub mod slack;
