@@ -2,25 +2,21 @@
 //!
 //! The folder is Ferrata's alone: it is made for its user, and one that others can write is not used.
 
+mod tidy;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use wasmtime::component::Component;
 
 use super::Engine;
-
-/// Extension of a file that is being written.
-const ASIDE: &str = "tmp";
-
-/// A file that has been written for so long has no writer any more: even the slowest disk takes tens of megabytes in less.
-const LONGEST_WRITE: Duration = Duration::from_secs(60 * 60);
 
 /// A folder of compiled components, or none: then everything is compiled anew.
 #[derive(Clone, Default)]
@@ -46,7 +42,8 @@ impl CompiledCache {
             .create(folder)
             .map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
         check_is_ours_alone(folder)?;
-        sweep(folder, SystemTime::now());
+        tidy::sweep(folder, SystemTime::now());
+        tidy::prune(folder, tidy::MAX_BYTES);
         Ok(Self { folder: Some(folder.to_owned()), ..Self::default() })
     }
 
@@ -78,11 +75,15 @@ impl CompiledCache {
         let Some(folder) = &self.folder else { return compile(engine, bytes) };
         let path = folder.join(key);
         if let Some(component) = read(engine, &path) {
+            tidy::used(&path);
             return Ok(component);
         }
         let component = compile(engine, bytes)?;
-        if let Err(reason) = component.serialize().map_err(|e| e.to_string()).and_then(|c| store(&path, &c)) {
-            tracing::warn!(path = %path.display(), %reason, "a compiled component could not be kept");
+        match component.serialize().map_err(|e| e.to_string()).and_then(|c| store(&path, &c)) {
+            Ok(()) => tidy::prune(folder, tidy::MAX_BYTES),
+            Err(reason) => {
+                tracing::warn!(path = %path.display(), %reason, "a compiled component could not be kept");
+            }
         }
         Ok(component)
     }
@@ -100,13 +101,13 @@ fn key(engine: &wasmtime::Engine, bytes: &[u8]) -> String {
     let mut compatibility = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut compatibility);
     let digest: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
-    format!("{digest}-{:016x}.cwasm", compatibility.finish())
+    format!("{digest}-{:016x}.{}", compatibility.finish(), tidy::COMPILED)
 }
 
 /// Written aside and renamed, so that nobody reads half a component. Each writer has a file of its own: in containers that share the folder,
 /// every process has the same number.
 fn store(path: &Path, compiled: &[u8]) -> Result<(), String> {
-    let aside = path.with_extension(format!("{}.{ASIDE}", Uuid::new_v4().simple()));
+    let aside = path.with_extension(format!("{}.{}", Uuid::new_v4().simple(), tidy::ASIDE));
     let write = || {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         file.write_all(compiled)?;
@@ -117,19 +118,6 @@ fn store(path: &Path, compiled: &[u8]) -> Result<(), String> {
         let _ = std::fs::remove_file(&aside);
         e.to_string()
     })
-}
-
-/// Takes away what writers left behind that ended in the middle. Younger files may be somebody's who shares the folder.
-fn sweep(folder: &Path, now: SystemTime) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == ASIDE))
-    {
-        let written = std::fs::symlink_metadata(&path).and_then(|meta| meta.modified());
-        let age = written.ok().and_then(|written| now.duration_since(written).ok());
-        if age.is_some_and(|age| age > LONGEST_WRITE) {
-            let _ = std::fs::remove_file(&path);
-        }
-    }
 }
 
 /// `None` if it is not there, or cannot be used; it is then made anew and replaced.
@@ -204,20 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_writer_left_behind_is_swept_away_and_what_one_writes_is_not() {
+    fn a_start_takes_away_what_a_writer_left_behind() {
         let (dir, engine) = (tempfile::tempdir().unwrap(), Engine::new().unwrap());
         CompiledCache::at(dir.path()).unwrap().component(&engine, COMPONENT).unwrap();
         let kept = files(dir.path());
-        let left = kept[0].with_extension("0.tmp");
-        std::fs::write(&left, "half a compon").unwrap();
-        sweep(dir.path(), SystemTime::now());
-        assert_eq!(files(dir.path()).len(), 2, "its writer may be at work");
-        sweep(dir.path(), SystemTime::now() + LONGEST_WRITE + Duration::from_secs(1));
-        assert_eq!(files(dir.path()), kept);
-        let old = std::fs::File::options().write(true).create(true).truncate(true).open(&left).unwrap();
-        old.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let left = std::fs::File::create(kept[0].with_extension("0.tmp")).unwrap();
+        left.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         CompiledCache::at(dir.path()).unwrap();
-        assert_eq!(files(dir.path()), kept, "a start sweeps");
+        assert_eq!(files(dir.path()), kept);
     }
 
     #[test]
