@@ -64,7 +64,7 @@ impl Scrubber {
 
     fn pass(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut found = self.find_in(text);
-        for escapes in [Escapes::Json, Escapes::Url] {
+        for escapes in [Escapes::Json, Escapes::Url, Escapes::Html] {
             if let Some(plain) = escapes.undone(text) {
                 found.extend(escapes.origins(text, &self.find_in(&plain)));
             }
@@ -145,6 +145,8 @@ mod tests {
             "a%2fb%20c%3d%c3%a9%26long",
             "a/b%20c=%C3%A9&long",
             "a%2Fb+c%3D%C3%A9%26long",
+            "a/b c=&#xe9;&amp;long",
+            "a&#x2F;b c&#61;&#233;&amp;long",
         ] {
             let text = format!("<{spelling}>");
             assert_eq!(scrubber.scrub(text.as_bytes()).unwrap(), b"<[redacted]>", "{spelling}");

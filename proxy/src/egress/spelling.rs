@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use memchr::memmem;
+use memchr::{memchr, memchr2, memmem};
 
 use crate::credential::SecretValue;
 
@@ -70,7 +70,12 @@ pub enum Escapes {
     Json,
     /// Percent signs (RFC 3986 section 2.1). A space is a plus, as in forms: which of them was meant nobody can tell.
     Url,
+    /// Character references: numbers, and the names of the five that everybody escapes (HTML, "Named character references").
+    Html,
 }
+
+/// Longest character reference, from its sign to its semicolon.
+const LONGEST_REFERENCE: usize = "&#x10FFFF;".len();
 
 /// What an escape stands for.
 #[derive(Clone, Copy)]
@@ -100,11 +105,11 @@ struct Step {
 impl Escapes {
     /// The text without them; none if there are none.
     pub fn undone(self, text: &[u8]) -> Option<Vec<u8>> {
-        let sign = |byte: &u8| match self {
-            Self::Json => *byte == b'\\',
-            Self::Url => matches!(byte, b'%' | b'+'),
+        let first = match self {
+            Self::Json | Self::Html => memchr(self.sign(), text),
+            Self::Url => memchr2(b'%', b'+', text),
         };
-        text.iter().any(sign).then(|| {
+        first.map(|_| {
             let mut plain = Vec::with_capacity(text.len());
             for step in self.steps(text) {
                 match step.meant {
@@ -145,9 +150,7 @@ impl Escapes {
             let (length, meant) = match self.read(rest) {
                 Some((length, meant)) => (length, Some(meant)),
                 // Up to what may be the next escape.
-                None => {
-                    (rest[1..].iter().position(|b| *b == self.sign()).map_or(rest.len(), |n| n + 1), None)
-                }
+                None => (memchr(self.sign(), &rest[1..]).map_or(rest.len(), |n| n + 1), None),
             };
             let at = from..from + length;
             from = at.end;
@@ -159,6 +162,7 @@ impl Escapes {
         match self {
             Self::Json => b'\\',
             Self::Url => b'%',
+            Self::Html => b'&',
         }
     }
 
@@ -166,15 +170,14 @@ impl Escapes {
     fn read(self, text: &[u8]) -> Option<(usize, Meant)> {
         match (self, text) {
             (Self::Url, [b'%', high, low, ..]) => {
-                let byte = digits(&[*high, *low])?.try_into().ok()?;
+                let byte = number(&[*high, *low], 16)?.try_into().ok()?;
                 Some((3, Meant::byte(byte)))
             }
             (Self::Json, [b'\\', b'u', ..]) => {
-                let first = digits(text.get(2..6)?)?;
-                let second = text
-                    .get(6..12)
-                    .filter(|rest| rest.starts_with(b"\\u"))
-                    .and_then(|rest| digits(&rest[2..]));
+                let unit = |text| u16::try_from(number(text, 16)?).ok();
+                let first = unit(text.get(2..6)?)?;
+                let second =
+                    text.get(6..12).filter(|rest| rest.starts_with(b"\\u")).and_then(|rest| unit(&rest[2..]));
                 let units = [Some(first), second].into_iter().flatten();
                 let character = char::decode_utf16(units).next()?.ok()?;
                 Some((6 * character.len_utf16(), Meant::character(character)))
@@ -191,17 +194,33 @@ impl Escapes {
                 };
                 Some((2, Meant::byte(byte)))
             }
+            (Self::Html, [b'&', ..]) => reference(text),
             _ => None,
         }
     }
 }
 
-/// A hexadecimal number.
-fn digits(text: &[u8]) -> Option<u16> {
-    text.iter().try_fold(0, |number: u16, byte| {
-        let digit = char::from(*byte).to_digit(16)?;
-        number.checked_mul(16)?.checked_add(u16::try_from(digit).ok()?)
-    })
+/// The length of the character reference that `text` begins with, and what it stands for.
+fn reference(text: &[u8]) -> Option<(usize, Meant)> {
+    let end = text.iter().take(LONGEST_REFERENCE).position(|byte| *byte == b';')?;
+    let character = match &text[1..end] {
+        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(number(digits, 16)?)?,
+        [b'#', digits @ ..] => char::from_u32(number(digits, 10)?)?,
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"quot" => '"',
+        b"apos" => '\'',
+        _ => return None,
+    };
+    Some((end + 1, Meant::character(character)))
+}
+
+/// A number of digits alone.
+fn number(digits: &[u8], base: u32) -> Option<u32> {
+    let mut each = digits.iter().map(|byte| char::from(*byte).to_digit(base));
+    let first = each.next()??;
+    each.try_fold(first, |number, digit| number.checked_mul(base)?.checked_add(digit?))
 }
 
 #[cfg(test)]
@@ -214,6 +233,7 @@ mod tests {
             (Escapes::Json, r#"a\u00e9\/\ud83d\ude00z"#, "aé/😀z", "/😀"),
             (Escapes::Json, r"a\x\ud83d!", r"a\x\ud83d!", r"\x"),
             (Escapes::Url, "a%2Fb%2f+%4z%", "a/b/+%4z%", "/b/+"),
+            (Escapes::Html, "a&#x2F;&#47;b&amp;&quot;&x;&#;&#x110000;", "a//b&\"&x;&#;&#x110000;", "/b&"),
         ] {
             let undone = escapes.undone(text.as_bytes()).unwrap();
             assert_eq!(String::from_utf8_lossy(&undone), plain);
