@@ -10,7 +10,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::events::{PING, PING_INTERVAL, event};
-use super::results;
+use super::{notifications, results};
 use crate::gate::{Changes, List};
 use crate::protocol::jsonrpc::Id;
 use crate::server::Drain;
@@ -52,7 +52,7 @@ impl Listener {
     /// For `subscriptions/listen`.
     pub fn modern(subscription: &Subscription, feed: Feed) -> Self {
         let Subscription { id, lists } = subscription;
-        let opening = results::subscription_acknowledged(id, lists);
+        let opening = notifications::subscription_acknowledged(id, lists);
         Self { id: Some(id.clone()), waiting: VecDeque::from([opening]), ..Self::new(feed, lists.clone()) }
     }
 
@@ -101,7 +101,7 @@ impl Listener {
         let now = *self.changes.borrow_and_update();
         let changed = now.since(std::mem::replace(&mut self.heard, now));
         let told = changed.filter(|list| self.lists.contains(list));
-        self.waiting.extend(told.map(|list| results::list_changed(list, self.id.as_deref())));
+        self.waiting.extend(told.map(|list| notifications::list_changed(list, self.id.as_deref())));
     }
 
     fn end(&mut self) {
@@ -157,9 +157,9 @@ mod tests {
         change(&changes, List::Tools);
         change(&changes, List::Resources);
         let id = RawValue::from_string("7".into()).unwrap();
-        assert_eq!(listener.next().await, Some(results::subscription_acknowledged(&id, &List::ALL)));
-        assert_eq!(listener.next().await, Some(results::list_changed(List::Tools, Some(&id))));
-        assert_eq!(listener.next().await, Some(results::list_changed(List::Resources, Some(&id))));
+        assert_eq!(listener.next().await, Some(notifications::subscription_acknowledged(&id, &List::ALL)));
+        assert_eq!(listener.next().await, Some(notifications::list_changed(List::Tools, Some(&id))));
+        assert_eq!(listener.next().await, Some(notifications::list_changed(List::Resources, Some(&id))));
         trigger.begin();
         assert_eq!(listener.next().await, Some(results::subscription_ended(&id)));
         assert_eq!(listener.next().await, None);
@@ -188,7 +188,7 @@ mod tests {
         let mut events = Box::pin(Listener::legacy(feed).into_events());
         assert_eq!(events.next().await, Some(PING));
         change(&changes, List::Resources);
-        assert_eq!(events.next().await, Some(event(results::list_changed(List::Resources, None))));
+        assert_eq!(events.next().await, Some(event(notifications::list_changed(List::Resources, None))));
         trigger.begin();
         assert_eq!(events.next().await, None);
     }

@@ -13,6 +13,7 @@ pub mod http;
 mod legacy;
 mod listen;
 mod modern;
+mod notifications;
 mod params;
 mod prompts;
 mod reporting;
@@ -27,9 +28,10 @@ use serde_json::value::RawValue;
 
 pub use cancel::{Cancellations, Session};
 pub use listen::{Feed, Listener, Subscription};
+pub use notifications::list_changed;
 pub use params::Params;
 pub use reporting::{Reporting, Said};
-pub use results::{Era, list_changed};
+pub use results::Era;
 
 use super::jsonrpc::{self, Error, Id};
 use crate::call::Caller;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 use super::cancel::Noted;
-use super::{Request, events, results};
+use super::{Request, events, notifications};
 use crate::call::{Caller, Reports};
 use crate::protocol::jsonrpc::{self, Error, Id};
 
@@ -61,7 +61,7 @@ impl Reporting {
         let report = async {
             let Expected { token, reports } = progress.as_mut()?;
             let report = reports.recv().await?;
-            Some(results::progress(token, &report))
+            Some(notifications::progress(token, &report))
         };
         tokio::select! {
             biased;
