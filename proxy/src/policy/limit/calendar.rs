@@ -107,11 +107,21 @@ impl Calendar {
         (self.period.map_or(0, |p| p.start), self.done)
     }
 
-    /// Takes up what a process before this one counted in the period that began at `start`.
-    pub fn restore(&mut self, start: i64, spent: u64, now: Now) {
+    /// In how many milliseconds the present period is over by the time that passes.
+    pub fn ends_in_ms(&self, now: Now) -> u64 {
+        self.end.0.saturating_sub(now.mono.0)
+    }
+
+    /// Takes up what a process before this one counted in the period that began at `start`, and of which that much time is left.
+    pub fn restore(&mut self, (start, spent): (i64, u64), left_ms: u64, now: Now) {
         self.advance(now);
         // A period that is yet to come was counted by a clock that has been set back since.
         if self.period.is_some_and(|p| start >= p.start) {
+            self.record(spent);
+        } else if left_ms > 0 {
+            // The clock was set forward in between.
+            self.period = Some(period(self.every, &self.zone.rules, start));
+            self.end = Moment(now.mono.0.saturating_add(left_ms));
             self.record(spent);
         }
     }
@@ -226,5 +236,25 @@ mod tests {
             wall: wall("2026-01-02T00:00:00Z"),
         });
         assert_eq!(day.used(), 5, "the new day's own charges stay");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_while_nobody_runs_gives_nothing_back() {
+        let mut day = Calendar::new(Every::Day, zone("UTC"));
+        let noon = Now { mono: Moment(0), wall: wall("2026-01-01T12:00:00Z") };
+        day.advance(noon);
+        day.record(10);
+        let (written, left) = (day.spent(), day.ends_in_ms(noon));
+        let hour = HOUR.unsigned_abs();
+        // An hour later, the clock shows the next day.
+        let next = Now { mono: Moment(7_000_000), wall: wall("2026-01-02T01:00:00Z") };
+        let mut restored = Calendar::new(Every::Day, zone("UTC"));
+        restored.restore(written, left - hour, next);
+        assert_eq!(restored.used(), 10, "the day is not over");
+        let over = Moment(next.mono.0 + 11 * hour);
+        restored.advance(Now { mono: Moment(over.0 - 1), wall: next.wall + 11 * HOUR - 1 });
+        assert_eq!(restored.used(), 10);
+        restored.advance(Now { mono: over, wall: next.wall + 11 * HOUR });
+        assert_eq!(restored.used(), 0, "and now it is");
     }
 }

@@ -28,6 +28,9 @@ pub struct Written {
     pub steps: Vec<(u64, u64)>,
     /// For a calendar window: the period's start in milliseconds since 1970, and what was spent in it.
     pub period: (i64, u64),
+    /// In how many milliseconds that period is over, whoever sets the clock.
+    #[serde(default)]
+    pub ends_in_ms: u64,
     /// What may have been spent since: under way, or granted.
     pub open: u64,
     #[serde(default)]
@@ -158,7 +161,8 @@ impl Limits {
                 rolling.record(written.open, now.mono);
             }
             Window::Calendar(calendar) => {
-                calendar.restore(written.period.0, written.period.1, now);
+                let left_ms = written.ends_in_ms.saturating_sub(elapsed_ms);
+                calendar.restore(written.period, left_ms, now);
                 calendar.record(written.open);
             }
             Window::Concurrent(_) => {}
@@ -246,16 +250,16 @@ impl Limits {
 }
 
 fn write(meter: &Meter, resource: Option<Arc<str>>, open: u64, now: Now) -> Written {
-    let (steps, period) = match &meter.window {
+    let (steps, period, ends_in_ms) = match &meter.window {
         Window::Rolling(rolling) => {
             let step = |(at, cost): (Moment, u64)| (at.0.saturating_sub(now.mono.0), cost);
-            (rolling.steps().map(step).collect(), (0, 0))
+            (rolling.steps().map(step).collect(), (0, 0), 0)
         }
-        Window::Calendar(calendar) => (Vec::new(), calendar.spent()),
-        Window::Concurrent(_) => (Vec::new(), (0, 0)),
+        Window::Calendar(calendar) => (Vec::new(), calendar.spent(), calendar.ends_in_ms(now)),
+        Window::Concurrent(_) => (Vec::new(), (0, 0), 0),
     };
     let lowered = meter.lowering(now.mono);
-    Written { key: key(meter, resource), steps, period, open, lowered }
+    Written { key: key(meter, resource), steps, period, ends_in_ms, open, lowered }
 }
 
 fn key(meter: &Meter, resource: Option<Arc<str>>) -> WallKey {

@@ -368,17 +368,22 @@ impl Meter {
     pub fn observe(&mut self, seen: &Observation, now: Now) {
         let Some(window_ends) = self.window.counts_until(now) else { return };
         let resets = seen.resets_at.map_or(window_ends, |at| at.min(window_ends)).max(now.mono);
+        let parts = self.wall.parts;
         if let Some(limit) = seen.limit {
-            self.learned.state(limit, window_ends);
+            self.learned.state(limit / parts, window_ends);
         }
-        let limit = seen.limit.unwrap_or(self.wall.quota.count);
+        let limit = seen.limit.unwrap_or(self.wall.quota.count.saturating_mul(parts));
         let used = seen.used.or_else(|| Some(limit.saturating_sub(seen.remaining?)));
         if let Some(used) = used {
-            // What is reserved has not arrived anywhere.
-            let ours = self.window.used().saturating_sub(self.booked);
-            let others = used.saturating_sub(ours);
+            // The upstream spoke when the request arrived; what left since then counted. What is reserved has not arrived anywhere.
+            let left = self.window.left_since(seen.asked_at);
+            let own = self.window.used().saturating_sub(self.booked).saturating_add(left);
+            // Those who share the wall are not somebody else: a store knows what they use; of parts it is known what they may.
+            let all = self.grant.as_ref().map_or(0, |g| g.used(now.mono)).max(own);
+            let fellows = limit - limit / parts;
+            let others = used.saturating_sub(all.saturating_add(fellows));
             self.outside.see(others, resets, seen.asked_at, now.mono);
-            self.seen = self.grant.is_some().then_some(used);
+            self.seen = self.grant.is_some().then_some(used.saturating_sub(left));
         }
     }
 

@@ -15,6 +15,9 @@ pub const MAX_ENTRIES: usize = 4_096;
 /// Buckets of a window with a larger limit: 5 minutes of a day. A bucket counts until the last arrival in it could have left the window.
 const BUCKETS: u64 = 288;
 
+/// Most arrivals that are remembered apart after they left the window: what leaves while one answer is on its way.
+const MAX_GONE: usize = 64;
+
 /// Arrivals that leave the window together.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -34,11 +37,14 @@ pub struct Rolling {
     done: u64,
     /// Taken and not answered.
     held: u64,
+    /// What left last, if anybody asks for that.
+    gone: Option<VecDeque<Entry>>,
 }
 
 impl Rolling {
     pub fn new(limit: u64, window_ms: u64) -> Self {
-        Self { window: window_ms, grain: grain(limit, window_ms), entries: VecDeque::new(), done: 0, held: 0 }
+        let grain = grain(limit, window_ms);
+        Self { window: window_ms, grain, entries: VecDeque::new(), done: 0, held: 0, gone: None }
     }
 
     /// Changes what it is measured against, and forgets nothing.
@@ -50,8 +56,19 @@ impl Rolling {
     pub fn advance(&mut self, now: Moment) {
         while let Some(first) = self.entries.front().filter(|e| e.free_at <= now.0) {
             self.done -= first.cost;
-            self.entries.pop_front();
+            if let (Some(entry), Some(gone)) = (self.entries.pop_front(), &mut self.gone) {
+                if gone.len() >= MAX_GONE {
+                    gone.pop_front();
+                }
+                gone.push_back(entry);
+            }
         }
+    }
+
+    /// What of all that counted at any time since `then` counts no more. Remembers what leaves from the first time on that somebody asks.
+    pub fn left_since(&mut self, then: Moment) -> u64 {
+        let gone = self.gone.get_or_insert_default();
+        gone.iter().filter(|entry| entry.free_at > then.0).map(|entry| entry.cost).sum()
     }
 
     /// What counts now.
@@ -166,6 +183,21 @@ mod tests {
         assert_eq!(minute.room_at(0, Moment(560_000)), Moment(560_001));
         minute.advance(Moment(560_001));
         assert!(minute.is_empty());
+    }
+
+    #[test]
+    fn what_left_lately_is_known_once_somebody_asked() {
+        let mut minute = Rolling::new(20, 60_000);
+        assert_eq!(minute.left_since(Moment(0)), 0);
+        minute.record(2, Moment(0));
+        minute.record(1, Moment(10_000));
+        minute.advance(Moment(60_000));
+        assert_eq!(minute.left_since(Moment(0)), 0);
+        minute.advance(Moment(70_001));
+        assert_eq!(
+            [0, 60_000, 60_001, 70_000, 70_001].map(|then| minute.left_since(Moment(then))),
+            [3, 3, 1, 1, 0]
+        );
     }
 
     #[test]

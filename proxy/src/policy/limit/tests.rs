@@ -285,6 +285,31 @@ fn the_upstreams_count_holds_where_it_is_higher() {
 }
 
 #[test]
+fn what_the_other_replicas_may_use_is_nobody_elses_use() {
+    let set = WallSet::new([wall("100/min")]).unwrap().divided(4).unwrap();
+    let mut limits = Limits::new(&set);
+    spend(&mut limits, 10, 0);
+    let stated = |remaining| Observation { limit: Some(100), ..seen(remaining, 1) };
+    limits.learn(&stated(15), at(2));
+    let usage = limits.usage(at(2)).remove(0);
+    assert_eq!((usage.used, usage.limit), (10, 25), "85 are used, and three others may use 75 of them");
+    limits.learn(&stated(5), at(3));
+    assert_eq!(limits.usage(at(3))[0].used, 20, "ten are nobody's");
+}
+
+#[test]
+fn what_left_while_an_answer_was_on_its_way_is_nobody_elses_use() {
+    let mut limits = limits(&["20/min"]);
+    limits.learn(&seen(20, 0), at(0));
+    spend(&mut limits, 19, 0);
+    // Sent when the window was nearly full, answered when it was empty again.
+    let charge = pass(&mut limits, 59_900);
+    limits.answered(charge, at(60_100));
+    limits.learn(&seen(0, 59_900), at(60_100));
+    assert_eq!(limits.usage(at(60_100))[0].used, 1);
+}
+
+#[test]
 fn a_wall_that_nobody_configured_closes_until_it_resets() {
     let mut limits = limits(&[]);
     limits.learn(&Observation { resets_at: Some(Moment(9_000)), ..seen(0, 0) }, at(1_000));

@@ -23,6 +23,8 @@ pub struct Wall {
     pub per: Option<Arc<str>>,
     pub source: Source,
     pub mode: Mode,
+    /// Into how many equal parts the system's wall is divided, of which this is one.
+    pub parts: u64,
 }
 
 /// Who says that there is a wall.
@@ -36,7 +38,7 @@ pub enum Source {
 impl Wall {
     pub fn new(quota: Quota, source: Source) -> Self {
         let name = quota.to_string().into();
-        Self { quota, name, operation: None, per: None, source, mode: Mode::Enforce }
+        Self { quota, name, operation: None, per: None, source, mode: Mode::Enforce, parts: 1 }
     }
 
     fn same_place(&self, other: &Self) -> bool {
@@ -102,7 +104,8 @@ impl WallSet {
                 ));
             }
             let quota = Quota { count, ..wall.quota.clone() };
-            Ok(Arc::new(Wall { name: quota.to_string().into(), quota, ..Wall::clone(wall) }))
+            let (name, parts) = (quota.to_string().into(), wall.parts * replicas.max(1));
+            Ok(Arc::new(Wall { name, quota, parts, ..Wall::clone(wall) }))
         };
         let walls = self.walls.iter().map(divide).collect::<Result<_, _>>()?;
         Ok(Self { walls, ..self.clone() })

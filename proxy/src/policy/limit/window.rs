@@ -43,6 +43,11 @@ impl Window {
         }
     }
 
+    /// What of all that counted at any time since `then` counts no more; of a day that is over nobody tells.
+    pub fn left_since(&mut self, then: Moment) -> u64 {
+        if let Self::Rolling(w) = self { w.left_since(then) } else { 0 }
+    }
+
     /// The part of it that is not answered.
     pub fn held(&self) -> u64 {
         match self {
