@@ -79,6 +79,13 @@ pub fn run(seed: u64) -> Result<Run, String> {
     run_fleet(Fleet::new(Plan::of(seed), seed)?)
 }
 
+/// Runs a large fleet against a large wall until that is used up.
+pub fn run_against_a_full_wall() -> Result<Run, String> {
+    let mut fleet = Fleet::new(Plan::of_a_full_wall(), 0)?;
+    fleet.judge.expects_full_walls();
+    run_fleet(fleet)
+}
+
 /// Runs one seed with another upstream beside this one, which hangs.
 pub fn run_beside_a_hanging_one(seed: u64) -> Result<Run, String> {
     let mut fleet = Fleet::new(Plan::of(seed), seed)?;
@@ -118,7 +125,7 @@ impl Fleet {
         let walls = WallSet::new(texts.iter().map(wall).collect::<Result<Vec<_>, _>>()?)?;
         let walls = walls.divided(plan.parts())?;
         let sidecars = (0..plan.sidecars).zip(0..);
-        let sidecars = sidecars.map(|(_, name)| Sidecar::new(name, &walls, &plan.keeping)).collect();
+        let sidecars = sidecars.map(|(_, name)| Sidecar::new(name, &walls, &plan)).collect();
         let post = plan.store().map(|_| Post::new()).transpose()?;
         Ok(Self {
             rng: Rng::with_seed(seed ^ 0x5eed),

@@ -1,14 +1,18 @@
 //! The judge: an independent model of what may happen, made of lists of moments. It sees what leaves a sidecar, what arrives, what is answered
 //! and what callers are told; it imports no policy and knows no policy's state.
 
+mod others;
+mod reserved;
 mod rules;
 mod shared;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::agenda::Ms;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Wall};
 use crate::verdict::Verdict;
+use others::{Heard, Lowered, Shown};
+use reserved::{Reserved, Void};
 pub use rules::INVARIANTS;
 use rules::*;
 
@@ -60,21 +64,11 @@ struct Side {
     leads: BTreeMap<(usize, usize), i64>,
 }
 
-/// What a workflow was promised.
-#[derive(Debug)]
-struct Reserved {
-    sidecar: usize,
-    left: u64,
-    until: Ms,
-    /// The calls that have gone on it.
-    spent: Vec<usize>,
-}
-
 /// The judge of one run.
 #[derive(Debug)]
 pub struct Judge {
     pub verdict: Verdict,
-    walls: Vec<(u64, Ms, VecDeque<Ms>)>,
+    walls: Vec<(Wall, VecDeque<Ms>)>,
     /// Into how many parts the walls are divided among the sidecars.
     parts: u64,
     concurrent: Option<u64>,
@@ -95,15 +89,29 @@ pub struct Judge {
     executed: BTreeMap<usize, u32>,
     /// By call: how often it has ended.
     ended: BTreeMap<usize, u32>,
+    /// Whether the walls are to be used up.
+    must_be_full: bool,
     /// By workflow.
     reserved: BTreeMap<usize, Reserved>,
+    /// What nobody can keep its promises through.
+    voids: Vec<Void>,
+    /// What was to be reserved last, where and when, by workflow.
+    wanted: BTreeMap<usize, (usize, Ms, u64)>,
+    /// What was learned of others' use, by those who must know it: each sidecar for itself, or all.
+    lowered: BTreeMap<usize, Lowered>,
+    /// The wall of which answers tell how much is used; what they tell, by call; what was heard of it last.
+    shows: Option<usize>,
+    shown: BTreeMap<usize, Shown>,
+    heard: Option<Heard>,
+    /// Whose clock on the wall was set, and when: what it says of a day is wrong.
+    set: Vec<(usize, Ms)>,
 }
 
 impl Judge {
     pub fn new(plan: &Plan) -> Self {
         Self {
             verdict: Verdict::new(INVARIANTS),
-            walls: plan.walls.iter().map(|w| (w.count, w.span, VecDeque::new())).collect(),
+            walls: plan.walls.iter().map(|wall| (wall.clone(), VecDeque::new())).collect(),
             parts: plan.parts(),
             concurrent: plan.concurrent,
             keeping: plan.keeping.clone(),
@@ -115,8 +123,21 @@ impl Judge {
             sides: (0..plan.sidecars).map(|_| Side::default()).collect(),
             executed: BTreeMap::new(),
             ended: BTreeMap::new(),
+            must_be_full: false,
             reserved: BTreeMap::new(),
+            voids: reserved::voids(plan),
+            wanted: BTreeMap::new(),
+            lowered: BTreeMap::new(),
+            shows: plan.shows,
+            shown: BTreeMap::new(),
+            heard: None,
+            set: plan.steps.iter().map(|step| (step.sidecar, step.at)).collect(),
         }
+    }
+
+    /// More is wanted than the walls let through, and all of that is to be had.
+    pub fn expects_full_walls(&mut self) {
+        self.must_be_full = true;
     }
 
     /// A call was made.
@@ -124,45 +145,9 @@ impl Judge {
         self.ended.insert(call.id, 0);
     }
 
-    /// A workflow is told that its steps are reserved.
-    pub fn reserves(&mut self, workflow: usize, sidecar: usize, steps: u64, until: Ms) {
-        self.reserved.insert(workflow, Reserved { sidecar, left: steps, until, spent: Vec::new() });
-    }
-
-    pub fn gives_back(&mut self, workflow: usize) {
-        self.reserved.remove(&workflow);
-    }
-
-    /// Whether a call was promised that it goes.
-    fn is_reserved(&self, call: Facts, now: Ms) -> bool {
-        let reserved = call.workflow.and_then(|workflow| self.reserved.get(&workflow));
-        reserved.is_some_and(|r| r.left > 0 && now < r.until)
-    }
-
-    /// What was promised in a sidecar of walls of that length, and has not gone.
-    fn promised(&self, sidecar: usize, span: Ms, now: Ms) -> u64 {
-        let of_it = |r: &&Reserved| r.sidecar == sidecar && now < r.until && span > WAITED_FOR;
-        self.reserved.values().filter(of_it).map(|r| r.left).sum()
-    }
-
-    /// A call is refused for a wall of that length; none if it is another thing.
-    pub fn refused_by_a_wall(&mut self, call: Facts, span: Option<Ms>, now: Ms) {
-        if self.is_reserved(call, now) && !self.sides[call.sidecar].throttled {
-            self.verdict.check("reserved", span.is_none_or(|span| span <= WAITED_FOR), || {
-                format!("call {} was refused at {now} ms although its workflow had reserved it", call.id)
-            });
-        }
-    }
-
     /// A request leaves its sidecar.
     pub fn departs(&mut self, call: Facts, again: bool, now: Ms) {
-        if self.is_reserved(call, now)
-            && let Some(reserved) = call.workflow.and_then(|workflow| self.reserved.get_mut(&workflow))
-        {
-            reserved.left -= 1;
-            reserved.spent.push(call.id);
-            self.verdict.check("reserved", true, String::new);
-        }
+        self.departs_on_promise(call, now);
         let side = &mut self.sides[call.sidecar];
         side.departures.push_back(Departure { call: call.id, left: now, end: None });
         side.last_try = now;
@@ -175,8 +160,8 @@ impl Judge {
         self.verdict.check("deadline", now < call.deadline, || {
             format!("call {} left at {now} ms, after its deadline", call.id)
         });
-        let open = side.departures.iter().filter(|d| d.end.is_none()).count() as u64;
         if let Some((since, left)) = &mut side.alone {
+            let open = side.departures.iter().filter(|d| d.end.is_none()).count() as u64;
             *left += 1;
             let most = open + 3 + (now - *since) / BETWEEN_PROBES;
             self.verdict.check("breaker", *left <= most, || {
@@ -185,6 +170,8 @@ impl Judge {
         }
         self.under_way(now);
         self.paused_by_others(call, now);
+        self.keeps_to_less(call, now);
+        self.leaves_room(call, now);
     }
 
     /// All that is under way, as far as an upstream could see it.
@@ -199,27 +186,21 @@ impl Judge {
 
     /// A request was never received by anybody.
     pub fn came_to_nothing(&mut self, call: Facts, now: Ms) {
-        if let Some(reserved) = call.workflow.and_then(|workflow| self.reserved.get_mut(&workflow))
-            && let Some(place) = reserved.spent.iter().position(|id| *id == call.id)
-            && now < reserved.until
-        {
-            reserved.spent.swap_remove(place);
-            reserved.left += 1;
-        }
+        self.returns_to_promise(call, now);
         let side = &mut self.sides[call.sidecar];
         side.departures.retain(|d| d.call != call.id || d.end.is_some());
     }
 
     /// A request arrives, and is executed or not.
     pub fn arrives(&mut self, call: Facts, executed: bool, now: Ms) {
-        for (count, span, arrivals) in &mut self.walls {
-            while arrivals.front().is_some_and(|t| t + *span <= now) {
+        for (wall, arrivals) in &mut self.walls {
+            while arrivals.front().is_some_and(|t| wall.leaves(*t) <= now) {
                 arrivals.pop_front();
             }
             arrivals.push_back(now);
-            let (found, count, span) = (arrivals.len() as u64, *count, *span);
-            self.verdict.check("wall", found <= count, || {
-                format!("{found} arrivals within {span} ms at {now} ms, {count} allowed")
+            let (found, name) = (arrivals.len() as u64, if wall.midnight.is_some() { "day" } else { "wall" });
+            self.verdict.check(name, found <= wall.count, || {
+                format!("arrival number {found} at {now} ms, and the wall is {}", wall.text)
             });
         }
         if call.once && executed {
@@ -234,11 +215,13 @@ impl Judge {
     pub fn settles(&mut self, call: Facts, given_up: bool, now: Ms) {
         let end = now + if given_up { STRAGGLES } else { 0 };
         let side = &mut self.sides[call.sidecar];
-        for departure in side.departures.iter_mut().filter(|d| d.call == call.id && d.end.is_none()) {
+        let mut latest = side.departures.iter_mut().rev();
+        if let Some(departure) = latest.find(|d| d.call == call.id && d.end.is_none()) {
             departure.end = Some(end);
         }
-        let longest = self.walls.iter().map(|(_, span, _)| *span).max().unwrap_or(0);
-        while side.departures.front().is_some_and(|d| d.end.is_some_and(|end| end + 2 * longest < now)) {
+        let is_over =
+            |end: Ms| self.walls.iter().all(|(wall, _)| leaves_surely(wall, end) + LOOKED_BACK < now);
+        while side.departures.front().is_some_and(|d| d.end.is_some_and(is_over)) {
             side.departures.pop_front();
         }
     }
@@ -266,15 +249,16 @@ impl Judge {
         }
     }
 
-    /// A sidecar hears that it is too fast.
-    pub fn hears_throttle(&mut self, sidecar: usize, retry_after: Option<Ms>, now: Ms) {
+    /// A sidecar hears that it is too fast, of something that it sent at that time. If it is not told for how long, it finds out.
+    pub fn hears_throttle(&mut self, sidecar: usize, retry_after: Option<Ms>, (sent_at, now): (Ms, Ms)) {
         let side = &mut self.sides[sidecar];
         (side.troubled, side.throttled) = (true, true);
+        side.closed_until = side.closed_until.max(now + retry_after.unwrap_or(UNTOLD));
         if let Some(wait) = retry_after {
-            side.closed_until = side.closed_until.max(now + wait);
             self.pauses.retain(|(_, _, until)| *until > now);
             self.pauses.push((sidecar, now, now + wait));
         }
+        self.lowers(sidecar, sent_at, now);
     }
 
     /// A retry is allowed.
@@ -292,23 +276,35 @@ impl Judge {
         });
     }
 
-    /// A call is refused for this wall, and told when to come back.
-    pub fn refused(&mut self, call: Facts, (limit, span): (u64, Ms), retry_at: Ms, now: Ms) {
+    /// A call is refused for this wall, or the part of it that its sidecar has, and told when to come back.
+    pub fn refused(&mut self, call: Facts, (wall, limit): (&Wall, u64), retry_at: Ms, now: Ms) {
+        if !self.knows_the_day(call.sidecar, wall, now) {
+            return;
+        }
         if matches!(self.keeping, plan::Keeping::Shared(_)) {
-            return self.refused_by_all(call, (limit, span), retry_at, now);
+            return self.refused_by_all(call, wall, retry_at, now);
         }
         let side = &self.sides[call.sidecar];
         // With nothing on its disk, a sidecar lets a short window pass before it believes that nothing was spent.
-        let has_begun = matches!(self.keeping, plan::Keeping::Memory) || now > span;
+        let has_begun =
+            matches!(self.keeping, plan::Keeping::Memory) || wall.span > UNWRITTEN || now > wall.span;
         if side.troubled || !call.interactive || !has_begun {
             return;
         }
-        let promised = self.promised(call.sidecar, span, now);
-        let due = due(&side.departures, promised, (limit, span), now);
-        let latest = due + span / BUCKETS + 1;
+        let promised = self.promised(Some(call.sidecar), wall, now);
+        let due = due(&side.departures, promised, (wall, limit), now);
+        let latest = due + bucket(wall) + 1;
         self.verdict.check("refused-late", (due..=latest).contains(&retry_at), || {
-            format!("refused at {now} ms until {retry_at}, and {due} to {latest} would be right ({limit} within {span} ms)")
+            format!(
+                "refused at {now} ms until {retry_at}, and {due} to {latest} would be right ({limit} of {})",
+                wall.text
+            )
         });
+    }
+
+    /// Whether that sidecar can know when the wall's day ends.
+    fn knows_the_day(&self, sidecar: usize, wall: &Wall, now: Ms) -> bool {
+        wall.midnight.is_none() || !self.set.iter().any(|(whose, at)| *whose == sidecar && *at <= now)
     }
 
     /// A breaker keeps a call out.
@@ -330,12 +326,7 @@ impl Judge {
 
     /// A call begins to wait, or ceases to; `went` if its turn came.
     pub fn waits(&mut self, call: Facts, now: Ms) {
-        let may_wait = self.concurrent.is_some() || self.walls.iter().any(|(_, span, _)| *span <= WAITED_FOR);
-        if self.is_reserved(call, now) && !self.sides[call.sidecar].throttled {
-            self.verdict.check("reserved", may_wait, || {
-                format!("call {} had to wait at {now} ms although its workflow had reserved it", call.id)
-            });
-        }
+        self.waits_on_promise(call, now);
         if call.interactive {
             *self.sides[call.sidecar].waiting.entry(call.agent).or_default() += 1;
         }
@@ -374,7 +365,8 @@ impl Judge {
 
     /// A sidecar dies. What it counted on disk may be more than it spent.
     pub fn dies(&mut self, sidecar: usize, now: Ms) {
-        self.reserved.retain(|_, reserved| reserved.sidecar != sidecar);
+        self.promises_end_with(sidecar);
+        self.forgets_others(sidecar);
         let side = &mut self.sides[sidecar];
         side.troubled = true;
         (side.closed_until, side.failures, side.alone) = (0, 0, None);
@@ -393,10 +385,11 @@ impl Judge {
         if side.troubled || !matches!(self.keeping, plan::Keeping::Memory) || side.waiting.is_empty() {
             return;
         }
-        let counts = |d: &Departure, span: Ms| d.end.is_none_or(|end| end + span + span / BUCKETS + 1 >= now);
-        let full = self.walls.iter().any(|(count, span, _)| {
-            let used = side.departures.iter().filter(|d| counts(d, *span)).count() as u64;
-            used + self.promised(sidecar, *span, now) >= count / self.parts
+        let counts = |d: &Departure, wall: &Wall| d.end.is_none_or(|end| leaves_surely(wall, end) >= now);
+        let full = self.walls.iter().any(|(wall, _)| {
+            let used = side.departures.iter().filter(|d| counts(d, wall)).count() as u64;
+            used + self.promised(Some(sidecar), wall, now) >= wall.count / self.parts
+                || !self.knows_the_day(sidecar, wall, now)
         });
         let under_way = side.departures.iter().filter(|d| d.end.is_none_or(|end| end >= now)).count() as u64;
         let full = full || self.concurrent.is_some_and(|most| under_way >= most / self.parts);
@@ -418,6 +411,11 @@ impl Judge {
         for (call, times) in &self.ended {
             self.verdict.check("ends", *times == 1, || format!("call {call} ended {times} times"));
         }
+        for (wall, arrivals) in self.walls.iter().filter(|_| self.must_be_full) {
+            let used = arrivals.len() as u64 * 100 / wall.count;
+            self.verdict
+                .check("full", used >= FULL_PERCENT, || format!("{used} % of {} were used", wall.text));
+        }
         let was_well = self.was_well_throughout();
         for side in self.sides.iter().filter(|side| !side.troubled && was_well) {
             for (agent, (waited, went)) in side.patient.iter().filter(|(_, (waited, _))| *waited >= ENOUGH) {
@@ -436,18 +434,30 @@ impl Judge {
     }
 }
 
-/// When there is room for one more within the span, if what is under way is answered now, and what is promised leaves.
+/// The latest moment at which what arrived then may still count: buckets count as a whole.
+fn leaves_surely(wall: &Wall, arrived: Ms) -> Ms {
+    wall.leaves(arrived) + bucket(wall) + 1
+}
+
+/// How much later than it must a wall may let go what it counts. A day ends when it ends.
+fn bucket(wall: &Wall) -> Ms {
+    if wall.midnight.is_some() { 0 } else { wall.span / BUCKETS }
+}
+
+/// When there is room for one more before the wall, if what is under way is answered now, and what is promised leaves.
 fn due<'a>(
     departures: impl IntoIterator<Item = &'a Departure>,
     promised: u64,
-    (limit, span): (u64, Ms),
+    (wall, limit): (&Wall, u64),
     now: Ms,
 ) -> Ms {
-    let free = departures.into_iter().map(|d| d.end.unwrap_or(now).min(now) + span);
-    let mut free: Vec<Ms> = free.filter(|end| *end >= now).collect();
-    free.extend((0..promised).map(|_| now + span));
-    free.sort_unstable();
+    // What came at a span's first moment may have come at the last one of the span before; a day's first moment is that day's.
+    let free = |end: Ms| wall.leaves(end) + Ms::from(wall.midnight.is_none());
+    let ends = departures.into_iter().map(|d| free(d.end.unwrap_or(now).min(now)));
+    let mut ends: Vec<Ms> = ends.filter(|end| *end > now).collect();
+    ends.extend((0..promised).map(|_| free(now)));
+    ends.sort_unstable();
     // Room for one more is there when all but `limit - 1` are out of the window.
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    free.len().checked_sub(limit).and_then(|over| free.get(over)).map_or(now, |end| end + 1)
+    ends.len().checked_sub(limit).and_then(|over| ends.get(over)).copied().unwrap_or(now)
 }

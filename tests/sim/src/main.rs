@@ -43,10 +43,15 @@ const REPEAT_EVERY: u64 = 100;
 /// How often a seed is run once more beside an upstream that hangs.
 const BESIDE_EVERY: u64 = 10;
 
+/// A run that no seed decides, and its name.
+type Once = (&'static str, fn() -> Result<Run, String>);
+
 /// Something that is simulated.
 struct Scenario {
     name: &'static str,
     run: fn(u64) -> Result<Run, String>,
+    /// One run that is made once.
+    once: Option<Once>,
     /// The same with something else in trouble beside it, which must not be felt.
     beside: Option<fn(u64) -> Result<Run, String>>,
     invariants: Invariants,
@@ -57,6 +62,7 @@ const SCENARIOS: [Scenario; 2] = [
     Scenario {
         name: "walls",
         run: fleet::run,
+        once: Some(("the full wall", fleet::run_against_a_full_wall)),
         beside: Some(fleet::run_beside_a_hanging_one),
         invariants: judge::INVARIANTS,
         mutants: MUTANTS,
@@ -64,6 +70,7 @@ const SCENARIOS: [Scenario; 2] = [
     Scenario {
         name: "credentials",
         run: credentials::run,
+        once: None,
         beside: None,
         invariants: credentials::INVARIANTS,
         mutants: CREDENTIAL_MUTANTS,
@@ -161,8 +168,13 @@ fn simulate_one(scenario: &Scenario, asked: &Asked) -> Result<bool, String> {
     })?;
     let runs: Runs = runs.into_iter().flatten().collect();
     let mut all = Verdict::new(scenario.invariants);
-    runs.iter().for_each(|(seed, run)| all.add(*seed, &run.verdict));
-    let calls: usize = runs.values().map(|run| run.calls).sum();
+    runs.iter().for_each(|(seed, run)| all.add(&format!("seed {seed}"), &run.verdict));
+    let mut calls: usize = runs.values().map(|run| run.calls).sum();
+    if let Some((name, once)) = scenario.once.filter(|_| !is_mutant) {
+        let run = once()?;
+        all.add(name, &run.verdict);
+        calls += run.calls;
+    }
     println!("{}: {} seeds from {}, {calls} calls", scenario.name, asked.seeds, asked.from);
     report(scenario.invariants, &all);
     Ok(!all.failed())

@@ -195,6 +195,51 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     ),
     mutant(
+        "reservation-kept-to-oneself",
+        "what a sidecar has reserved, the store leases to others",
+        &[(
+            "policy/limit/kept.rs",
+            "(meter.limit(), meter.window.held())",
+            "(meter.limit(), meter.window.held() - meter.booked())",
+        )],
+    ),
+    mutant(
+        "day-by-the-clock-alone",
+        "a clock that is set forward begins a new day",
+        &[(
+            "policy/limit/calendar.rs",
+            "Some(p) if now.wall >= p.end && now.mono >= self.end => {",
+            "Some(p) if now.wall >= p.end => {",
+        )],
+    ),
+    mutant(
+        "midnight-forgets",
+        "what is under way at midnight does not count on the next day",
+        &[(
+            "policy/limit/calendar.rs",
+            "self.done = std::mem::take(&mut self.carried);",
+            "self.done = std::mem::take(&mut self.carried);\n                self.held = 0;",
+        )],
+    ),
+    mutant(
+        "use-overlooked",
+        "what others use is not counted although the answers tell it",
+        &[(
+            "policy/limit/meter.rs",
+            "self.outside.see(others, resets, seen.asked_at, now.mono);",
+            "let _ = (others, resets);",
+        )],
+    ),
+    mutant(
+        "refusal-teaches-nothing",
+        "who is refused although there was room goes on as before",
+        &[(
+            "policy/limit/learn.rs",
+            "(self.limit(configured) * LOWERED_PERCENT / 100).max(floor)",
+            "self.limit(configured).max(floor)",
+        )],
+    ),
+    mutant(
         "restart-forgets",
         "what was granted when a process died is not counted by the next one",
         &[("policy/limit/kept.rs", "rolling.record(written.open, now.mono);", "")],
@@ -280,6 +325,20 @@ pub const MUTANTS: &[Mutant] = &[
             "state/exchange.lua",
             "string.sub(names, int(length) + 1), till - now }",
             "string.sub(names, int(length) + 1), 0 }",
+        )],
+    ),
+    mutant(
+        "learned-by-oneself",
+        "that somebody else uses the quota, the store does not tell the others",
+        &[("state/exchange.lua", "if low > 0 and low < limit then limit", "if false then limit")],
+    ),
+    mutant(
+        "refused-for-too-long",
+        "the store names a time that is late by the window",
+        &[(
+            "state/exchange.lua",
+            "if excess <= 0 then return int(at) - now end",
+            "if excess <= 0 then return int(at) - now + wall.window end",
         )],
     ),
 ];

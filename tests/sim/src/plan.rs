@@ -1,13 +1,17 @@
 //! What one seed decides: the fleet, the walls, the traffic, and what goes wrong when.
 
+mod full;
 mod store;
+mod walls;
 
 use std::ops::Range;
 
 use fastrand::Rng;
 
 use crate::agenda::Ms;
-pub use store::{Fault, Store};
+pub use store::{Fault, Store, StoreFault};
+pub use walls::Wall;
+use walls::{Night, walls};
 
 const SECOND: Ms = 1_000;
 const MINUTE: Ms = 60 * SECOND;
@@ -20,6 +24,8 @@ const LONGEST_CALL: Ms = 15 * SECOND;
 pub struct Plan {
     /// When the last call is made; calls under way end after it.
     pub length: Ms,
+    /// What clocks that are right show when it begins, in milliseconds since 1970.
+    pub epoch: i64,
     pub sidecars: u64,
     pub walls: Vec<Wall>,
     /// Calls under way at once, for the whole fleet.
@@ -33,6 +39,8 @@ pub struct Plan {
     pub crashes: Vec<Crash>,
     /// Whether a throttle says until when.
     pub says_when: bool,
+    /// Of which wall its answers tell how much is used, if they do.
+    pub shows: Option<usize>,
 }
 
 /// Where counts are kept.
@@ -44,14 +52,6 @@ pub enum Keeping {
     Disk,
     /// In a store that they share, and the walls with it. Those may die too.
     Shared(Store),
-}
-
-/// At most `count` in any window of `span`.
-#[derive(Clone, Debug)]
-pub struct Wall {
-    pub count: u64,
-    pub span: Ms,
-    pub text: &'static str,
 }
 
 /// Who calls, from which sidecar, and how.
@@ -135,21 +135,48 @@ pub struct Crash {
     pub down: Ms,
 }
 
+/// What a fleet that shares a store is mostly about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// All is well with the upstream, and its windows are short: what goes wrong with the store is over before the run is.
+    Calm,
+    /// Somebody else uses the quota.
+    Crowded,
+    Mixed,
+}
+
+impl Mood {
+    fn of(rng: &mut Rng) -> Self {
+        [Self::Calm, Self::Crowded, Self::Mixed][rng.usize(..3)]
+    }
+
+    /// When the last thing goes wrong with the sidecars or their store. What is to be seen then takes time: what it forgot is used again.
+    fn troubled_until(self, length: Ms) -> Ms {
+        if self == Self::Calm { length / 6 } else { length }
+    }
+}
+
 impl Plan {
     pub fn of(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let is_shared = rng.u8(0..4) == 0;
+        let mood = if is_shared { Mood::of(rng) } else { Mood::Mixed };
         // The script of a store costs far more time than anything else.
         let length = if is_shared { rng.u64(2..=4) } else { rng.u64(3..=12) } * MINUTE;
-        let sidecars = rng.u64(1..=4);
-        let walls = walls(rng);
+        let sidecars = if mood == Mood::Crowded { rng.u64(2..=4) } else { rng.u64(1..=4) };
+        let night = (mood == Mood::Mixed && rng.u8(0..4) == 0).then(|| Night::of(rng, length));
+        let walls = walls(rng, night.as_ref(), mood != Mood::Mixed);
         let concurrent = (rng.u8(0..3) == 0).then(|| sidecars * rng.u64(2..=8));
         let mut agents = agents(rng, sidecars, &walls);
         if is_shared {
             // A call must be over before the store gives up a sidecar that it does not hear.
             agents.iter_mut().for_each(|agent| agent.patience.1 = agent.patience.1.min(LONGEST_CALL));
         }
-        let troubles = (0..rng.u8(0..=3)).map(|_| trouble(rng, length)).collect();
+        let troubles = match mood {
+            Mood::Calm => Vec::new(),
+            Mood::Crowded => vec![crowd(rng, length)],
+            Mood::Mixed => (0..rng.u8(0..=3)).map(|_| trouble(rng, length)).collect(),
+        };
         let steps = (0..rng.u8(0..=2)).map(|_| step(rng, length, sidecars)).collect();
         let latency = Latency {
             least: rng.u64(1..=20),
@@ -157,27 +184,31 @@ impl Plan {
             tail_percent: rng.u64(0..=10),
             tail: rng.u64(300..=8_000),
         };
-        let says_when = rng.bool();
+        let says_when = rng.u8(0..4) > u8::from(mood == Mood::Mixed);
+        let shows = rng.bool().then(|| rng.usize(..walls.len()));
         let keeping = match rng.u8(0..3) {
-            _ if is_shared => Keeping::Shared(Store::of(rng, length, sidecars)),
+            _ if is_shared => Keeping::Shared(Store::of(rng, mood, length, sidecars)),
             0 => Keeping::Disk,
             _ => Keeping::Memory,
         };
         let crashes = match &keeping {
             Keeping::Memory => 0..0,
             Keeping::Disk => 0..rng.u8(0..=4),
-            Keeping::Shared(store) => 0..if store.last_witness == sidecars { 0 } else { rng.u8(0..=3) },
+            Keeping::Shared(store) if store.last_witness == sidecars => 0..0,
+            Keeping::Shared(_) => 0..rng.u8(0..=if mood == Mood::Calm { 1 } else { 3 }),
         };
         let first = match &keeping {
             Keeping::Shared(store) => store.last_witness,
             Keeping::Memory | Keeping::Disk => 0,
         };
-        let crashes = crashes.map(|_| crash(rng, length, first..sidecars)).collect();
-        // What is reserved is judged of each sidecar by itself.
-        let has_workflows = !is_shared && rng.bool();
-        let workflows = if has_workflows { workflows(rng, length, agents.len()) } else { Vec::new() };
+        let crashes = crashes.map(|_| crash(rng, mood.troubled_until(length), first..sidecars)).collect();
+        let most_workflows = if is_shared { 8 } else { 20 };
+        let has_workflows = rng.bool();
+        let workflows =
+            if has_workflows { workflows(rng, most_workflows, length, agents.len()) } else { Vec::new() };
         Self {
             length,
+            epoch: Night::epoch_of(night.as_ref()),
             workflows,
             sidecars,
             walls,
@@ -189,6 +220,7 @@ impl Plan {
             keeping,
             crashes,
             says_when,
+            shows,
         }
     }
 
@@ -205,27 +237,9 @@ impl Plan {
     }
 }
 
-/// A short one, and perhaps a long one: small enough to be met, large enough to be divided.
-fn walls(rng: &mut Rng) -> Vec<Wall> {
-    let short =
-        [("20/min", 20, MINUTE), ("8/s", 8, SECOND), ("60/min", 60, MINUTE), ("30/10s", 30, 10 * SECOND)];
-    // Beyond 4 096 a wall is counted in buckets.
-    let long = [("150/5min", 150, 5 * MINUTE), ("400/h", 400, 60 * MINUTE), ("5000/5min", 5_000, 5 * MINUTE)];
-    let wall = |(text, count, span): (&'static str, u64, Ms)| Wall { count, span, text };
-    let mut walls = vec![wall(short[rng.usize(..short.len())])];
-    if rng.bool() {
-        walls.push(wall(long[rng.usize(..long.len())]));
-    }
-    // Alone, so that it is met.
-    if rng.u8(0..8) == 0 {
-        walls = vec![wall(long[2])];
-    }
-    walls
-}
-
 /// Together they want more than the walls let through, most of the time.
 fn agents(rng: &mut Rng, sidecars: u64, walls: &[Wall]) -> Vec<Agent> {
-    let per_call = walls.iter().map(|w| w.span / w.count).max().unwrap_or(SECOND).max(1);
+    let per_call = walls.iter().map(|w| w.felt_over() / w.count).max().unwrap_or(SECOND).max(1);
     let pressure = rng.u64(5..=40);
     let mut agents = Vec::new();
     for sidecar in 0..usize::try_from(sidecars).unwrap_or(1) {
@@ -248,19 +262,28 @@ fn agents(rng: &mut Rng, sidecars: u64, walls: &[Wall]) -> Vec<Agent> {
     agents
 }
 
-fn workflows(rng: &mut Rng, length: Ms, agents: usize) -> Vec<Workflow> {
+fn workflows(rng: &mut Rng, most: u8, length: Ms, agents: usize) -> Vec<Workflow> {
     let workflow = |rng: &mut Rng| {
-        let life = rng.u64(5 * SECOND..=3 * MINUTE);
+        let from = rng.u64(0..length);
+        // Its last step is made while everything is still there.
+        let life = rng.u64(5 * SECOND..=3 * MINUTE).min(length + 10 * SECOND - from);
         Workflow {
             agent: rng.usize(..agents),
-            from: rng.u64(0..length),
+            from,
             steps: rng.u64(1..=12),
             life,
             makes_percent: rng.u64(30..=100),
             gives_back: rng.bool().then(|| rng.u64(0..life)),
         }
     };
-    (0..rng.u8(1..=20)).map(|_| workflow(rng)).collect()
+    (0..rng.u8(1..=most)).map(|_| workflow(rng)).collect()
+}
+
+/// Others use the same quota, for so long and so much that they are in the way.
+fn crowd(rng: &mut Rng, length: Ms) -> Trouble {
+    let from = rng.u64(0..length / 3);
+    let kind = Kind::Outsider { every: rng.u64(50..=1_000) };
+    Trouble { from, to: from + rng.u64(30 * SECOND..=2 * MINUTE), kind }
 }
 
 fn trouble(rng: &mut Rng, length: Ms) -> Trouble {
@@ -280,7 +303,7 @@ fn step(rng: &mut Rng, length: Ms, sidecars: u64) -> Step {
     Step { at: rng.u64(0..length), sidecar: usize::try_from(rng.u64(0..sidecars)).unwrap_or(0), by }
 }
 
-fn crash(rng: &mut Rng, length: Ms, sidecars: Range<u64>) -> Crash {
+fn crash(rng: &mut Rng, until: Ms, sidecars: Range<u64>) -> Crash {
     let sidecar = usize::try_from(rng.u64(sidecars)).unwrap_or(0);
-    Crash { at: rng.u64(0..length), sidecar, down: rng.u64(50..=30 * SECOND) }
+    Crash { at: rng.u64(0..until), sidecar, down: rng.u64(50..=30 * SECOND) }
 }

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::agenda::Ms;
 use crate::egress::account::core::{Core, Settings};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::policy::limit::{Keeping, Leases, Limits, Reservation, WallKey, WallSet, Written};
 use crate::policy::time::{Moment, Now};
 use crate::state::lease::Lease;
-
-/// When the run begins, on everybody's wall: the day on which summer time ends in Europe.
-pub const EPOCH: i64 = 1_792_886_400_000;
 
 /// How far the clocks of two processes of one sidecar are apart: a process's clock begins anywhere.
 const LIVES_APART: Ms = 1_000_000_000;
@@ -35,6 +32,8 @@ pub struct Sidecar {
     name: usize,
     /// When this process began.
     born: Ms,
+    /// When the run began, on everybody's wall.
+    epoch: i64,
     keeping: plan::Keeping,
     walls: WallSet,
     /// What it is writing.
@@ -45,7 +44,7 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Begins with the run.
-    pub fn new(name: usize, walls: &WallSet, keeping: &plan::Keeping) -> Self {
+    pub fn new(name: usize, walls: &WallSet, plan: &Plan) -> Self {
         let mut sidecar = Self {
             core: Core::new(Settings::default(), walls),
             dead: false,
@@ -57,7 +56,8 @@ impl Sidecar {
             visits: None,
             name,
             born: 0,
-            keeping: keeping.clone(),
+            epoch: plan.epoch,
+            keeping: plan.keeping.clone(),
             walls: walls.clone(),
             writing: Vec::new(),
             disk: BTreeMap::new(),
@@ -69,7 +69,7 @@ impl Sidecar {
     /// What its clocks show.
     pub fn now(&self, at: Ms) -> Now {
         let mono = Moment(at - self.born + u64::from(self.life) * LIVES_APART);
-        Now { mono, wall: EPOCH.saturating_add_unsigned(at).saturating_add(self.skew) }
+        Now { mono, wall: self.epoch.saturating_add_unsigned(at).saturating_add(self.skew) }
     }
 
     /// A moment of this process's clock, on the clock of the simulation.

@@ -8,7 +8,10 @@ use crate::plan::{Kind, Plan, Trouble, Wall};
 /// How an arrival is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
-    Done,
+    Done {
+        /// How much of the wall is used of which it tells that.
+        used: Option<u64>,
+    },
     TooMany {
         retry_after: Option<Ms>,
     },
@@ -17,26 +20,33 @@ pub enum Reply {
     Silence,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Others,
+}
+
 /// One upstream.
 #[derive(Debug)]
 pub struct Upstream {
     windows: Vec<Window>,
     troubles: Vec<Trouble>,
     says_when: bool,
+    shows: Option<usize>,
 }
 
 /// What it took within one of its windows, others' use included.
 #[derive(Debug)]
 struct Window {
     wall: Wall,
-    taken: VecDeque<Ms>,
+    taken: VecDeque<(Ms, Whose)>,
 }
 
 impl Upstream {
     pub fn new(plan: &Plan) -> Self {
         let window = |wall: &Wall| Window { wall: wall.clone(), taken: VecDeque::new() };
         let windows = plan.walls.iter().map(window).collect();
-        Self { windows, troubles: plan.troubles.clone(), says_when: plan.says_when }
+        Self { windows, troubles: plan.troubles.clone(), says_when: plan.says_when, shows: plan.shows }
     }
 
     /// Whether a connection can be made.
@@ -59,34 +69,43 @@ impl Upstream {
             let wait = (free_at - now).div_ceil(1_000) * 1_000;
             return (Reply::TooMany { retry_after: self.says_when.then_some(wait) }, took);
         }
-        self.take(now);
+        self.take(now, Whose::Ours);
         if self.in_trouble(now, |kind| kind == Kind::Errors) {
             return (Reply::ServerError, took);
         }
-        (Reply::Done, took)
+        let shown = self.shows.and_then(|wall| self.windows.get(wall));
+        (Reply::Done { used: shown.map(|window| window.taken.len() as u64) }, took)
     }
 
     /// Somebody else's request: takes its place if there is one.
     pub fn outsider(&mut self, now: Ms) {
         if self.full_until(now).is_none() {
-            self.take(now);
+            self.take(now, Whose::Others);
         }
     }
 
-    fn take(&mut self, now: Ms) {
+    /// How much others use of the wall of which answers tell.
+    pub fn used_by_others(&self) -> u64 {
+        let shown = self.shows.and_then(|wall| self.windows.get(wall));
+        let taken = shown.into_iter().flat_map(|window| &window.taken);
+        taken.filter(|(_, whose)| *whose == Whose::Others).count() as u64
+    }
+
+    fn take(&mut self, now: Ms, whose: Whose) {
         for window in &mut self.windows {
-            window.taken.push_back(now);
+            window.taken.push_back((now, whose));
         }
     }
 
     /// When there is room in all windows; none if there is.
     fn full_until(&mut self, now: Ms) -> Option<Ms> {
         let free = self.windows.iter_mut().filter_map(|window| {
-            while window.taken.front().is_some_and(|t| t + window.wall.span <= now) {
+            let wall = &window.wall;
+            while window.taken.front().is_some_and(|(t, _)| wall.leaves(*t) <= now) {
                 window.taken.pop_front();
             }
-            let full = window.taken.len() as u64 >= window.wall.count;
-            full.then(|| window.taken.front().map_or(now, |t| t + window.wall.span))
+            let full = window.taken.len() as u64 >= wall.count;
+            full.then(|| window.taken.front().map_or(now, |(t, _)| wall.leaves(*t)))
         });
         free.max()
     }

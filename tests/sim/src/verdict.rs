@@ -30,13 +30,13 @@ impl Verdict {
         }
     }
 
-    /// Takes over what another run found.
-    pub fn add(&mut self, seed: u64, other: &Self) {
+    /// Takes over what another run found, of that name.
+    pub fn add(&mut self, run: &str, other: &Self) {
         for (name, tally) in &other.0 {
             let mine = self.0.entry(name).or_default();
             mine.checks += tally.checks;
             if mine.failure.is_none() {
-                mine.failure = tally.failure.as_ref().map(|why| format!("seed {seed}: {why}"));
+                mine.failure = tally.failure.as_ref().map(|why| format!("{run}: {why}"));
             }
         }
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{Event, Fleet};
 use crate::agenda::Ms;
 use crate::plan::{self, Fault};
-use crate::sidecar::EPOCH;
 use crate::state::exchange::{Call, Value};
 use crate::state::lease::Step;
 use crate::store::Store;
@@ -99,9 +98,14 @@ impl Fleet {
         if during(plan, at).any(|kind| kind == Fault::Away) {
             return;
         }
-        let slow =
-            during(plan, at).filter_map(|kind| if let Fault::Slow { by } = kind { Some(by) } else { None });
-        post.busy_until = post.busy_until.max(at) + slow.sum::<Ms>();
+        let slow = || {
+            plan.faults.iter().filter(|fault| (fault.from..fault.to).contains(&at)).filter_map(|fault| {
+                if let Fault::Slow { by } = fault.kind { Some((by, fault.to + by)) } else { None }
+            })
+        };
+        let busy = post.busy_until.max(at) + slow().map(|(by, _)| by).sum::<Ms>();
+        // What has piled up is done at once when it is quick again.
+        post.busy_until = slow().map(|(_, over)| over).max().map_or(busy, |over| busy.min(over));
         self.agenda.enter(post.busy_until, Event::StoreDoes { letter });
     }
 
@@ -110,7 +114,7 @@ impl Fleet {
         let at = self.agenda.now();
         let (Some(plan), Some(post)) = (self.plan.store(), &mut self.post) else { return };
         let Some(asked) = post.letters.get_mut(&letter) else { return };
-        let clock = EPOCH.saturating_add_unsigned(at).saturating_add(post.skew);
+        let clock = self.plan.epoch.saturating_add_unsigned(at).saturating_add(post.skew);
         match post.store.call(&asked.call, clock) {
             Ok(answer) => asked.answer = Some(answer),
             // A question that was overtaken by the next.

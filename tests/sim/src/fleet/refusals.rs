@@ -33,7 +33,7 @@ impl Fleet {
         };
         if let Some(planned) = self.plan.walls.iter().find(share) {
             let retry_at = self.sidecars[facts.sidecar].at(retry_at.mono);
-            self.judge.refused(facts, (wall.quota.count, planned.span), retry_at, at);
+            self.judge.refused(facts, (planned, wall.quota.count), retry_at, at);
         }
     }
 }

@@ -17,9 +17,10 @@ impl Fleet {
         let now = side.now(at);
         let wanted = [Wanted { operation: OPERATION.into(), cost: 1, calls: planned.steps }];
         let until = now.mono + Duration::from_millis(planned.life);
+        self.judge.wants(workflow, sidecar, planned.steps, at);
         match side.core.limits().book(&owner, &wanted, priority, until, now) {
             Ok(_) => {
-                self.judge.reserves(workflow, sidecar, planned.steps, at + planned.life);
+                self.judge.reserves(workflow, sidecar, planned.steps, (at, at + planned.life));
                 for _ in 0..planned.steps {
                     if self.rng.u64(0..100) < planned.makes_percent {
                         let step_at = at + self.rng.u64(0..planned.life);

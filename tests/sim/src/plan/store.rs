@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::{LONGEST_CALL, MINUTE, SECOND};
+use super::{LONGEST_CALL, MINUTE, Mood, SECOND};
 use crate::agenda::Ms;
 
 /// Least step of a clock: less is lost among the times that messages take.
@@ -49,8 +49,26 @@ pub enum Fault {
 }
 
 impl Store {
-    pub fn of(rng: &mut Rng, length: Ms, sidecars: u64) -> Self {
-        let faults: Vec<_> = (0..rng.u8(0..=4)).map(|_| fault(rng, length, sidecars)).collect();
+    /// One with which nothing goes wrong.
+    pub(super) fn well() -> Self {
+        Self {
+            lease: 10 * SECOND,
+            tail: LONGEST_CALL + 5 * SECOND,
+            emergency: 30 * SECOND,
+            latency: 5,
+            lost_percent: 0,
+            faults: Vec::new(),
+            last_witness: 0,
+        }
+    }
+
+    pub(super) fn of(rng: &mut Rng, mood: Mood, length: Ms, sidecars: u64) -> Self {
+        let (most, until) = match mood {
+            Mood::Calm => (2, mood.troubled_until(length)),
+            Mood::Crowded => (1, length),
+            Mood::Mixed => (4, length),
+        };
+        let faults: Vec<_> = (0..rng.u8(0..=most)).map(|_| fault(rng, until, sidecars)).collect();
         let forgets = faults.iter().any(|f| matches!(f.kind, Fault::Wiped | Fault::Set { .. }));
         let last_witness = u64::from(forgets);
         let is_witness = |sidecar: usize| forgets && sidecar == 0;
@@ -68,8 +86,8 @@ impl Store {
     }
 }
 
-fn fault(rng: &mut Rng, length: Ms, sidecars: u64) -> StoreFault {
-    let from = rng.u64(0..length);
+fn fault(rng: &mut Rng, until: Ms, sidecars: u64) -> StoreFault {
+    let from = rng.u64(0..until);
     let kind = match rng.u8(0..6) {
         0 | 1 => Fault::Cut { sidecar: usize::try_from(rng.u64(0..sidecars)).unwrap_or(0) },
         2 => Fault::Away,
