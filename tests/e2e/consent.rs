@@ -83,6 +83,25 @@ async fn without_consent_nothing_is_done() {
 }
 
 #[tokio::test]
+async fn reserving_can_need_consent_too() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let rules = json!({ "allow": ["*"], "confirm": ["ferrata_reserve"] });
+    let setup = setup.connector("probe", connector).with(&["access", "default"], rules);
+    let ferrata = Ferrata::start(setup).await.unwrap();
+    let nothing = json!({ "calls": [] });
+    let more =
+        json!({ "_meta": { "dev.ferrata/workflow": "w", CAPABILITIES: { "elicitation": { "form": {} } } } });
+    let mut question = call(&ferrata, "ferrata_reserve", nothing.clone(), &more).await;
+    assert_eq!(question["result"]["resultType"], "input_required", "{question}");
+    let mut yes = answer("accept", true, &question["result"]["requestState"].take());
+    yes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let agreed = call(&ferrata, "ferrata_reserve", nothing, &yes).await;
+    assert_eq!(agreed["result"]["structuredContent"]["given_back"], 0, "{agreed}");
+}
+
+#[tokio::test]
 async fn where_nobody_can_be_asked_nothing_is_done() {
     let (upstream, ferrata) = start().await;
     let tool = Deed::Write.tool();

@@ -117,6 +117,45 @@ async fn what_cannot_be_reserved_says_which_wall_is_in_the_way_and_until_when() 
 }
 
 #[tokio::test]
+async fn what_is_asked_for_again_is_not_reserved_once_more() {
+    let (_slack, ferrata) = start(json!({})).await;
+    let mcp = ferrata.mcp();
+    let first = done(reserve(&mcp, 4, "w").await);
+    assert_eq!((&first["left"], &first["repeated"]), (&json!(4), &json!(false)));
+    // Its answer was lost, and it is sent again, many times at once.
+    let again = join_all((0..5).map(|_| reserve(&mcp, 4, "w"))).await;
+    for again in again.into_iter().map(done) {
+        assert_eq!((&again["repeated"], &again["until"]), (&json!(true), &first["until"]));
+        assert_eq!((&again["reserved"], &again["left"]), (&json!(4), &json!(4)));
+    }
+    let (wall_now, account) = wall(&ferrata).await;
+    assert_eq!(
+        (&wall_now["reserved"], &account["reservations"][0]["left"][0]["calls"]),
+        (&json!(4), &json!(4))
+    );
+    done(list(&mcp, Some("w")).await);
+    assert_eq!(done(reserve(&mcp, 4, "w").await)["left"], 3);
+
+    // Another list, another workflow and another key are other reservations; the same key for something else is none.
+    assert_eq!(done(reserve(&mcp, 2, "w").await)["repeated"], false);
+    assert_eq!(done(reserve(&mcp, 1, "v").await)["repeated"], false);
+    let keyed = async |count: usize| {
+        let arguments = json!({ "calls": [{ "tool": LIST, "count": count }], "seconds": 60 });
+        let meta = json!({ "dev.ferrata/workflow": "w", "dev.ferrata/idempotencyKey": "k-1" });
+        mcp.call_with(RESERVE, arguments, meta.as_object().unwrap().clone()).await.unwrap()
+    };
+    assert_eq!(done(keyed(2).await)["repeated"], false);
+    assert_eq!(done(keyed(2).await)["repeated"], true);
+    fault(keyed(1).await, "conflict");
+    assert_eq!(wall(&ferrata).await.0["reserved"], 3 + 2 + 1 + 2);
+
+    // What was given back is reserved anew.
+    done(call(&mcp, RESERVE, json!({ "calls": [] }), Some("w")).await);
+    assert_eq!(done(reserve(&mcp, 4, "w").await)["repeated"], false);
+    assert_eq!(wall(&ferrata).await.0["reserved"], 4 + 1);
+}
+
+#[tokio::test]
 async fn a_wall_that_is_being_hit_says_when_and_who_spends() {
     let (_slack, ferrata) = start(json!({ "coalesce": false })).await;
     let mcp = ferrata.mcp();

@@ -57,12 +57,13 @@ impl AccessRules {
         })
     }
 
-    /// Whether somebody must agree to the agent's calls of a tool.
-    pub fn must_confirm(&self, agent: &str, tool: &str, effect: Effect) -> bool {
+    /// Whether somebody must agree to the agent's calls of a tool, which may have no effect on any system.
+    pub fn must_confirm(&self, agent: &str, tool: &str, effect: Option<Effect>) -> bool {
         let rules = self.0.as_ref().and_then(|rules| rules.get(agent));
         // No tool has the name of an effect: they all have an underscore.
         rules.is_some_and(|rules| {
-            any(&rules.confirm, tool) || rules.confirm.iter().any(|c| c == effect.name())
+            let by_effect = |effect: Effect| rules.confirm.iter().any(|c| c == effect.name());
+            any(&rules.confirm, tool) || effect.is_some_and(by_effect)
         })
     }
 
@@ -136,17 +137,19 @@ mod tests {
         assert!(!rules.allows("clerk", "erp_find", Some(Effect::Read)));
         assert!(!rules.allows("stranger", "crm_find", Some(Effect::Read)));
         for (agent, tool, effect, must) in [
-            ("clerk", "crm_delete", Effect::Destructive, true),
-            ("clerk", "crm_send_mail", Effect::Write, true),
-            ("clerk", "crm_note", Effect::Write, false),
-            ("reader", "crm_delete", Effect::Destructive, false),
+            ("clerk", "crm_delete", Some(Effect::Destructive), true),
+            ("clerk", "crm_send_mail", Some(Effect::Write), true),
+            ("clerk", "crm_note", Some(Effect::Write), false),
+            ("clerk", "crm_send_later", None, true),
+            ("clerk", "crm_reserve", None, false),
+            ("reader", "crm_delete", Some(Effect::Destructive), false),
         ] {
             assert_eq!(rules.must_confirm(agent, tool, effect), must, "{agent} {tool}");
         }
         let open = AccessRules::new(None).unwrap();
         assert!(
             open.allows("x", "y_z", Some(Effect::Destructive))
-                && !open.must_confirm("x", "y_z", Effect::Destructive)
+                && !open.must_confirm("x", "y_z", Some(Effect::Destructive))
         );
     }
 

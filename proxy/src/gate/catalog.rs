@@ -295,7 +295,7 @@ impl Catalog {
 
     /// Whether somebody must agree to that agent's calls of a tool.
     pub fn must_confirm(&self, agent: &str, tool: &Tool) -> bool {
-        tool.effect().is_some_and(|effect| self.access.must_confirm(agent, &tool.name, effect))
+        self.access.must_confirm(agent, &tool.name, tool.effect())
     }
 
     pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Validator> {

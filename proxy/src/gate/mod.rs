@@ -31,7 +31,7 @@ use record::CallRecord;
 use seal::{Bound, Memory, Seals, Stage};
 
 use crate::audit::Audit;
-use crate::call::{Answered, Caller, Consent, Deadline, Inputs, ToolCall, ToolResult};
+use crate::call::{Answered, Caller, Client, Consent, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::fault::{Fault, FaultKind, quotable};
 use crate::flow::{Flow, Going};
@@ -58,6 +58,7 @@ pub struct Gate {
     changes: watch::Sender<Changes>,
     seals: Seals,
     used: confirm::Used,
+    reservations: reserve::Reservations,
     audit: Audit,
     /// Why what the operator wrote is not in force.
     problem: ArcSwapOption<String>,
@@ -77,8 +78,9 @@ impl Gate {
     pub fn new(auth: Authenticator, catalog: Catalog, audit: Audit) -> Self {
         let (catalog, changes) = (ArcSwap::from_pointee(catalog), watch::Sender::default());
         let (flow, seals) = (Flow::default(), Seals::new());
-        let used = confirm::Used::default();
-        Self { auth, catalog, flow, changes, seals, used, audit, problem: ArcSwapOption::empty() }
+        let (used, reservations) = (confirm::Used::default(), reserve::Reservations::default());
+        let problem = ArcSwapOption::empty();
+        Self { auth, catalog, flow, changes, seals, used, reservations, audit, problem }
     }
 
     /// Who a request comes from, and for whom.
@@ -178,7 +180,7 @@ impl Gate {
     ) -> Result<Answered, Fault> {
         let (route, fallback) = match &tool.target {
             Target::Ready { route, fallback } => (route, fallback),
-            Target::Reserve { .. } => return self.reserve(tool, call).await.map(Answered::from),
+            Target::Reserve { .. } => return self.reserve(tool, call, record).await.map(Answered::from),
             Target::Broken { connector, reason } => {
                 // The reason is the operator's to read: it may name files and addresses.
                 tracing::debug!(%connector, %reason, "a call of a connector that is not loaded");
@@ -201,9 +203,7 @@ impl Gate {
         let must_confirm = catalog.must_confirm(&call.caller.agent, tool);
         if must_confirm && !is_agreed(tool, call.consent, record)? {
             let shown = route.spec().redaction.apply(&call.arguments);
-            let can_be_asked = call.client.can_bring.is_some();
-            let question = confirm::ask(&self.seals, &bound, &shown, can_be_asked, idempotency_key)?;
-            return Ok(ToolResult::Question(question).into());
+            return self.ask(&bound, &shown, &call.client, idempotency_key).map(Answered::from);
         }
         let time = catalog.time(call.timeout);
         let priority = catalog.priority(&call.caller, call.priority);
@@ -231,6 +231,20 @@ impl Gate {
             question.state = Some(self.seals.seal(&bound, &memory)?);
         }
         Ok(answer)
+    }
+}
+
+impl Gate {
+    /// Asks whether a call may be made. `shown`: its arguments as people may read them.
+    fn ask(
+        &self,
+        bound: &Bound<'_>,
+        shown: &str,
+        client: &Client,
+        idempotency_key: String,
+    ) -> Result<ToolResult, Fault> {
+        let can_be_asked = client.can_bring.is_some();
+        confirm::ask(&self.seals, bound, shown, can_be_asked, idempotency_key).map(ToolResult::Question)
     }
 }
 

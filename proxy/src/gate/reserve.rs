@@ -2,16 +2,21 @@
 //!
 //! Owns what agents say and are told; what a reservation holds, and how its calls go on it, is the limiter's.
 
+mod made;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::json;
+pub use made::Reservations;
+use made::{Key, Made, Name};
+
+use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
 use super::catalog::{Catalog, Target, Tool};
-use super::record::Meters;
-use super::{Gate, as_forbidden, parse_arguments, validate};
+use super::record::{CallRecord, Meters};
+use super::seal::Bound;
+use super::{Gate, as_forbidden, idempotency_key, is_agreed, parse_arguments, validate};
 use crate::call::{Deadline, ToolCall, ToolResult};
 use crate::connector::Connector;
 use crate::egress::account::Account;
@@ -31,22 +36,23 @@ const MAX_CALLS: u64 = 1_000;
 const LIFE_SECS: u64 = 300;
 
 /// As MCP lists it. Its numbers are those above.
-pub const DEFINITION: &str = r#"{"name":"ferrata_reserve","title":"Reserve calls","description":"Reserves calls of tools for the workflow that this call belongs to, before its first step: then no later step is refused because a limit was reached meanwhile. All are reserved or none. The answer says until when; if they cannot be had, which limit is in the way and when to try again. Calls that carry the same workflow id use the reservation. With an empty list, gives back what is left.","inputSchema":{"type":"object","properties":{"calls":{"type":"array","maxItems":32,"items":{"type":"object","properties":{"tool":{"type":"string","description":"Name of the tool, as it is listed."},"count":{"type":"integer","minimum":1,"maximum":1000}},"required":["tool","count"],"additionalProperties":false}},"seconds":{"type":"integer","minimum":1,"maximum":3600,"default":300,"description":"For how long they are kept."}},"required":["calls"],"additionalProperties":false},"outputSchema":{"type":"object","properties":{"workflow":{"type":"string"},"reserved":{"type":"integer","description":"Calls that were reserved now."},"until":{"type":["string","null"],"format":"date-time"},"given_back":{"type":"integer","description":"Calls that were left, and are no longer reserved."}},"required":["workflow","reserved","until","given_back"]},"annotations":{"readOnlyHint":false,"destructiveHint":false,"idempotentHint":false,"openWorldHint":false}}"#;
+pub const DEFINITION: &str = r#"{"name":"ferrata_reserve","title":"Reserve calls","description":"Reserves calls of tools for the workflow that this call belongs to, before its first step: then no later step is refused because a limit was reached meanwhile. All are reserved or none. The answer says until when; if they cannot be had, which limit is in the way and when to try again. Calls that carry the same workflow id use the reservation. The same asked for again, because no answer came, is not reserved once more while something of it is left; to reserve the same again on purpose, give the call an idempotency key of its own. With an empty list, gives back what is left.","inputSchema":{"type":"object","properties":{"calls":{"type":"array","maxItems":32,"items":{"type":"object","properties":{"tool":{"type":"string","description":"Name of the tool, as it is listed."},"count":{"type":"integer","minimum":1,"maximum":1000}},"required":["tool","count"],"additionalProperties":false}},"seconds":{"type":"integer","minimum":1,"maximum":3600,"default":300,"description":"For how long they are kept."}},"required":["calls"],"additionalProperties":false},"outputSchema":{"type":"object","properties":{"workflow":{"type":"string"},"reserved":{"type":"integer","description":"Calls that were reserved."},"left":{"type":"integer","description":"Calls of these that are still to be made."},"until":{"type":["string","null"],"format":"date-time"},"repeated":{"type":"boolean","description":"Whether this was reserved before, and nothing was added now."},"given_back":{"type":"integer","description":"Calls that were left, and are no longer reserved."}},"required":["workflow","reserved","left","until","repeated","given_back"]},"annotations":{"readOnlyHint":false,"destructiveHint":false,"idempotentHint":true,"openWorldHint":false}}"#;
 
 /// The tool, for the catalogue.
 pub fn tool() -> Tool {
     Tool { name: NAME.into(), target: Target::Reserve { system: SYSTEM.into() }, meters: Meters::default() }
 }
 
-#[derive(Deserialize)]
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Arguments {
+pub struct Arguments {
     calls: Vec<Calls>,
     #[serde(default = "life")]
     seconds: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Calls {
     tool: String,
@@ -65,8 +71,13 @@ struct Share {
 }
 
 impl Gate {
-    /// Reserves, or gives back.
-    pub(super) async fn reserve(&self, tool: &Tool, call: ToolCall) -> Result<ToolResult, Fault> {
+    /// Reserves, or gives back. What was reserved with the same idempotency key, or without one by the same arguments, is not reserved once more.
+    pub(super) async fn reserve(
+        &self,
+        tool: &Tool,
+        call: ToolCall,
+        record: &mut CallRecord<'_>,
+    ) -> Result<ToolResult, Fault> {
         let catalog = self.catalog.load_full();
         let value = parse_arguments(&call.arguments)?;
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
@@ -75,30 +86,71 @@ impl Gate {
         }
         let arguments = read(&value)?;
         let workflow = call.workflow.as_deref().ok_or_else(no_workflow)?;
-        let owner = Owner { agent: &call.caller.agent, workflow };
+        if catalog.must_confirm(&call.caller.agent, tool) && !is_agreed(tool, call.consent, record)? {
+            let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &value };
+            let key = call.idempotency_key.unwrap_or_default();
+            return self.ask(&bound, call.arguments.get(), &call.client, key);
+        }
         if arguments.calls.is_empty() {
+            let owner = Owner { agent: &call.caller.agent, workflow };
             let given_back: u64 = accounts(&catalog).map(|account| account.unbook(&owner)).sum();
-            return answer(workflow, 0, None, given_back);
+            return Said { given_back, ..Said::of(workflow) }.answer();
         }
-        let shares = shares(&catalog, &arguments.calls, &call)?;
-        let life = Duration::from_secs(arguments.seconds).min(MAX_BOOKED);
-        let until = jiff::Timestamp::now() + life;
-        let reserving = Reserving {
-            owner,
-            priority: catalog.priority(&call.caller, call.priority),
-            life,
-            deadline: Deadline::after(catalog.time(call.timeout)),
+        let deadline = Deadline::after(catalog.time(call.timeout));
+        let slot = self.reservations.slot(name(&call, workflow, &arguments)?)?;
+        let Ok(mut made) = tokio::time::timeout_at(deadline.instant(), slot.lock()).await else {
+            let message = "The same is being reserved, and it was not known in time whether it can be had.";
+            return Err(Fault::new(FaultKind::DeadlineExceeded, message));
         };
-        drop(catalog);
-        // Given back should a later one be refused.
-        let mut booked: Vec<Booked> = Vec::with_capacity(shares.len());
-        for Share { account, system, wanted } in &shares {
-            let had = account.book(&reserving, wanted).await;
-            booked.push(had.map_err(|refused| account.not_booked(system, &refused))?);
+        if let Some(made) = made.as_ref().filter(|made| made.left() > 0) {
+            return repeat(made, &arguments, workflow);
         }
-        booked.into_iter().for_each(Booked::keep);
-        answer(workflow, arguments.calls.iter().map(|calls| calls.count).sum(), Some(until), 0)
+        let new = book(&catalog, &call, arguments, workflow, deadline).await?;
+        let said = Said::of(workflow).reserved(&new);
+        *made = Some(new);
+        said.answer()
     }
+}
+
+/// Which reservation a call is about.
+fn name(call: &ToolCall, workflow: &str, arguments: &Arguments) -> Result<Name, Fault> {
+    let key = match call.idempotency_key.clone().filter(|key| !key.is_empty()) {
+        Some(key) => Key::Brought(idempotency_key(Some(key))?),
+        None => Key::Arguments(arguments.clone()),
+    };
+    Ok(Name { agent: Arc::clone(&call.caller.agent), workflow: workflow.to_owned(), key })
+}
+
+/// What was reserved before, and not once more.
+fn repeat(made: &Made, arguments: &Arguments, workflow: &str) -> Result<ToolResult, Fault> {
+    if made.arguments != *arguments {
+        let message = "With this idempotency key this workflow has reserved something else; a new reservation needs a new key.";
+        return Err(Fault::new(FaultKind::Conflict, message));
+    }
+    Said { repeated: true, ..Said::of(workflow).reserved(made) }.answer()
+}
+
+/// All of it, or nothing.
+async fn book(
+    catalog: &Catalog,
+    call: &ToolCall,
+    arguments: Arguments,
+    workflow: &str,
+    deadline: Deadline,
+) -> Result<Made, Fault> {
+    let shares = shares(catalog, &arguments.calls, call)?;
+    let life = Duration::from_secs(arguments.seconds).min(MAX_BOOKED);
+    let until = jiff::Timestamp::now() + life;
+    let owner = Owner { agent: &call.caller.agent, workflow };
+    let priority = catalog.priority(&call.caller, call.priority);
+    let reserving = Reserving { owner, priority, life, deadline };
+    // Given back should a later one be refused.
+    let mut booked: Vec<Booked> = Vec::with_capacity(shares.len());
+    for Share { account, system, wanted } in &shares {
+        let had = account.book(&reserving, wanted).await;
+        booked.push(had.map_err(|refused| account.not_booked(system, &refused))?);
+    }
+    Ok(Made { arguments, until, kept: booked.into_iter().map(Booked::keep).collect() })
 }
 
 fn read(value: &serde_json::Value) -> Result<Arguments, Fault> {
@@ -179,21 +231,35 @@ fn accounts(catalog: &Catalog) -> impl Iterator<Item = &Arc<Account>> {
     catalog.slots().values().filter_map(|slot| slot.connector()).flat_map(|connector| connector.accounts())
 }
 
-fn answer(
-    workflow: &str,
+/// What the agent is told.
+#[derive(Serialize)]
+struct Said<'a> {
+    workflow: &'a str,
     reserved: u64,
-    until: Option<jiff::Timestamp>,
+    left: u64,
+    until: Option<String>,
+    repeated: bool,
     given_back: u64,
-) -> Result<ToolResult, Fault> {
-    let until = until.map(|until| until.to_string());
-    let answer =
-        json!({ "workflow": workflow, "reserved": reserved, "until": until, "given_back": given_back });
-    to_raw_value(&answer).map(ToolResult::Object).map_err(Fault::internal)
+}
+
+impl<'a> Said<'a> {
+    fn of(workflow: &'a str) -> Self {
+        Self { workflow, reserved: 0, left: 0, until: None, repeated: false, given_back: 0 }
+    }
+
+    fn reserved(self, made: &Made) -> Self {
+        let reserved = made.arguments.calls.iter().map(|calls| calls.count).sum();
+        Self { reserved, left: made.left(), until: Some(made.until.to_string()), ..self }
+    }
+
+    fn answer(&self) -> Result<ToolResult, Fault> {
+        to_raw_value(self).map(ToolResult::Object).map_err(Fault::internal)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -30,8 +30,23 @@ pub struct Booked {
 
 impl Booked {
     /// It stays, until its workflow has used it or its time is over.
-    pub fn keep(mut self) {
-        self.id = None;
+    pub fn keep(mut self) -> Kept {
+        Kept { account: Arc::clone(&self.account), id: self.id.take() }
+    }
+}
+
+/// What was reserved, and stays.
+#[derive(Debug)]
+pub struct Kept {
+    account: Arc<Account>,
+    id: Option<BookingId>,
+}
+
+impl Kept {
+    /// Calls of it that are still to be made; none once it has ended.
+    pub fn left(&self) -> u64 {
+        let now = self.account.now();
+        self.id.map_or(0, |id| self.account.lock().core.limits().booking_left(id, now))
     }
 }
 

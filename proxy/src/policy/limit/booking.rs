@@ -267,6 +267,12 @@ impl Limits {
         self.bookings.all.iter().map(|b| b.until).min()
     }
 
+    /// Calls of a booking that are still to be made; none once it has ended.
+    pub fn booking_left(&self, id: BookingId, now: Now) -> u64 {
+        let it = self.bookings.all.iter().find(|b| b.id == id && b.until > now.mono);
+        it.map_or(0, |b| b.parts.iter().map(|part| part.left).sum())
+    }
+
     /// Every booking, for people.
     pub fn bookings(&self) -> &[Booking] {
         &self.bookings.all
