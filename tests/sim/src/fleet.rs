@@ -8,18 +8,19 @@ mod refusals;
 mod workflows;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::agenda::{Agenda, Ms};
-use crate::egress::account::core::{Asked, Held, Refusal, Request};
+use crate::egress::account::core::{Asked, Held, Refusal, Request, Settings};
 use crate::judge::{Facts, Judge};
 use crate::neighbour::Neighbour;
 use crate::plan::{Keeping, Kind as TroubleKind, Plan};
 use crate::policy::Priority;
-use crate::policy::breaker::{Kind, Outcome};
+use crate::policy::breaker::{Kind, Maintenance, Outcome};
 use crate::policy::limit::{Source, Wall, WallSet};
 use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Repeat, Retry};
@@ -125,7 +126,8 @@ impl Fleet {
         let walls = WallSet::new(texts.iter().map(wall).collect::<Result<Vec<_>, _>>()?)?;
         let walls = walls.divided(plan.parts())?;
         let sidecars = (0..plan.sidecars).zip(0..);
-        let sidecars = sidecars.map(|(_, name)| Sidecar::new(name, &walls, &plan)).collect();
+        let settings = Settings { maintenance: declared(&plan)?, ..Settings::default() };
+        let sidecars = sidecars.map(|(_, name)| Sidecar::new(name, &walls, &plan, &settings)).collect();
         let post = plan.store().map(|_| Post::new()).transpose()?;
         Ok(Self {
             rng: Rng::with_seed(seed ^ 0x5eed),
@@ -426,6 +428,16 @@ impl Fleet {
             self.agenda.enter(at + LOOK_EVERY, Event::Looks);
         }
     }
+}
+
+/// The maintenance, as operators write it.
+fn declared(plan: &Plan) -> Result<Vec<Maintenance>, String> {
+    let shown = |at: Ms| {
+        let shown = jiff::Timestamp::from_millisecond(plan.epoch.saturating_add_unsigned(at));
+        shown.map(|at| at.strftime("%Y-%m-%dT%H:%M").to_string()).map_err(|e| e.to_string())
+    };
+    let text = |m: &Range<Ms>| Ok::<_, String>(format!("{}/{} UTC", shown(m.start)?, shown(m.end)?));
+    plan.maintenance.iter().map(|m| Maintenance::parse(&text(m)?)).collect()
 }
 
 fn workflow_name(workflow: usize) -> String {

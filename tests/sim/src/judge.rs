@@ -2,16 +2,19 @@
 //! and what callers are told; it imports no policy and knows no policy's state.
 
 mod others;
+mod refusals;
 mod reserved;
 mod rules;
 mod shared;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use crate::agenda::Ms;
 use crate::plan::{self, Plan, Wall};
 use crate::verdict::Verdict;
 use others::{Heard, Lowered, Shown};
+use refusals::leaves_surely;
 use reserved::{Reserved, Void};
 pub use rules::INVARIANTS;
 use rules::*;
@@ -89,6 +92,7 @@ pub struct Judge {
     executed: BTreeMap<usize, u32>,
     /// By call: how often it has ended.
     ended: BTreeMap<usize, u32>,
+    maintenance: Option<Range<Ms>>,
     /// Whether the walls are to be used up.
     must_be_full: bool,
     /// By workflow.
@@ -123,6 +127,7 @@ impl Judge {
             sides: (0..plan.sidecars).map(|_| Side::default()).collect(),
             executed: BTreeMap::new(),
             ended: BTreeMap::new(),
+            maintenance: plan.maintenance.clone(),
             must_be_full: false,
             reserved: BTreeMap::new(),
             voids: reserved::voids(plan),
@@ -168,6 +173,10 @@ impl Judge {
                 format!("{left} requests left within {} ms although all had failed before", now - *since)
             });
         }
+        let is_maintained = self.maintenance.as_ref().is_some_and(|m| m.contains(&now));
+        self.verdict.check("maintenance", !is_maintained || !self.has_right_clock(call.sidecar, now), || {
+            format!("call {} left at {now} ms during maintenance", call.id)
+        });
         self.under_way(now);
         self.paused_by_others(call, now);
         self.keeps_to_less(call, now);
@@ -273,45 +282,6 @@ impl Judge {
         let (retries, firsts) = (side.retries.len() as u64, side.firsts.len() as u64);
         self.verdict.check("budget", retries <= BUDGET_FLOOR.max(firsts / BUDGET_PART), || {
             format!("{retries} retries and {firsts} first sendings within 10 s at {now} ms")
-        });
-    }
-
-    /// A call is refused for this wall, or the part of it that its sidecar has, and told when to come back.
-    pub fn refused(&mut self, call: Facts, (wall, limit): (&Wall, u64), retry_at: Ms, now: Ms) {
-        if !self.knows_the_day(call.sidecar, wall, now) {
-            return;
-        }
-        if matches!(self.keeping, plan::Keeping::Shared(_)) {
-            return self.refused_by_all(call, wall, retry_at, now);
-        }
-        let side = &self.sides[call.sidecar];
-        // With nothing on its disk, a sidecar lets a short window pass before it believes that nothing was spent.
-        let has_begun =
-            matches!(self.keeping, plan::Keeping::Memory) || wall.span > UNWRITTEN || now > wall.span;
-        if side.troubled || !call.interactive || !has_begun {
-            return;
-        }
-        let promised = self.promised(Some(call.sidecar), wall, now);
-        let due = due(&side.departures, promised, (wall, limit), now);
-        let latest = due + bucket(wall) + 1;
-        self.verdict.check("refused-late", (due..=latest).contains(&retry_at), || {
-            format!(
-                "refused at {now} ms until {retry_at}, and {due} to {latest} would be right ({limit} of {})",
-                wall.text
-            )
-        });
-    }
-
-    /// Whether that sidecar can know when the wall's day ends.
-    fn knows_the_day(&self, sidecar: usize, wall: &Wall, now: Ms) -> bool {
-        wall.midnight.is_none() || !self.set.iter().any(|(whose, at)| *whose == sidecar && *at <= now)
-    }
-
-    /// A breaker keeps a call out.
-    pub fn kept_out(&mut self, call: Facts, now: Ms) {
-        let last = self.sides[call.sidecar].last_try;
-        self.verdict.check("breaker", now < last + KEPT_OUT, || {
-            format!("call {} was kept out at {now} ms, and nothing was tried since {last} ms", call.id)
         });
     }
 
@@ -432,32 +402,4 @@ impl Judge {
             });
         }
     }
-}
-
-/// The latest moment at which what arrived then may still count: buckets count as a whole.
-fn leaves_surely(wall: &Wall, arrived: Ms) -> Ms {
-    wall.leaves(arrived) + bucket(wall) + 1
-}
-
-/// How much later than it must a wall may let go what it counts. A day ends when it ends.
-fn bucket(wall: &Wall) -> Ms {
-    if wall.midnight.is_some() { 0 } else { wall.span / BUCKETS }
-}
-
-/// When there is room for one more before the wall, if what is under way is answered now, and what is promised leaves.
-fn due<'a>(
-    departures: impl IntoIterator<Item = &'a Departure>,
-    promised: u64,
-    (wall, limit): (&Wall, u64),
-    now: Ms,
-) -> Ms {
-    // What came at a span's first moment may have come at the last one of the span before; a day's first moment is that day's.
-    let free = |end: Ms| wall.leaves(end) + Ms::from(wall.midnight.is_none());
-    let ends = departures.into_iter().map(|d| free(d.end.unwrap_or(now).min(now)));
-    let mut ends: Vec<Ms> = ends.filter(|end| *end > now).collect();
-    ends.extend((0..promised).map(|_| free(now)));
-    ends.sort_unstable();
-    // Room for one more is there when all but `limit - 1` are out of the window.
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    ends.len().checked_sub(limit).and_then(|over| ends.get(over)).copied().unwrap_or(now)
 }

@@ -125,6 +125,15 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     ),
     mutant(
+        "maintenance-ignored",
+        "a system is asked although it is known to be down",
+        &[(
+            "policy/breaker/mod.rs",
+            "maintenance::end(&self.maintenance, now.wall)",
+            "maintenance::end(&[], now.wall)",
+        )],
+    ),
+    mutant(
         "probe-never-freed",
         "a probe whose caller went away keeps everybody out",
         &[(

@@ -34,6 +34,8 @@ pub struct Plan {
     pub workflows: Vec<Workflow>,
     pub latency: Latency,
     pub troubles: Vec<Trouble>,
+    /// When the system is down on purpose, as its operators were told.
+    pub maintenance: Option<Range<Ms>>,
     pub steps: Vec<Step>,
     pub keeping: Keeping,
     pub crashes: Vec<Crash>,
@@ -172,11 +174,18 @@ impl Plan {
             // A call must be over before the store gives up a sidecar that it does not hear.
             agents.iter_mut().for_each(|agent| agent.patience.1 = agent.patience.1.min(LONGEST_CALL));
         }
-        let troubles = match mood {
+        let mut troubles = match mood {
             Mood::Calm => Vec::new(),
             Mood::Crowded => vec![crowd(rng, length)],
             Mood::Mixed => (0..rng.u8(0..=3)).map(|_| trouble(rng, length)).collect(),
         };
+        // Clocks show whole minutes when the run begins.
+        let maintenance = (mood == Mood::Mixed && night.is_none() && rng.u8(0..4) == 0).then(|| {
+            let from = rng.u64(1..length / MINUTE) * MINUTE;
+            from..from + rng.u64(1..=2) * MINUTE
+        });
+        let down = |m: &Range<Ms>| Trouble { from: m.start, to: m.end, kind: Kind::Errors };
+        troubles.extend(maintenance.as_ref().map(down));
         let steps = (0..rng.u8(0..=2)).map(|_| step(rng, length, sidecars)).collect();
         let latency = Latency {
             least: rng.u64(1..=20),
@@ -216,6 +225,7 @@ impl Plan {
             agents,
             latency,
             troubles,
+            maintenance,
             steps,
             keeping,
             crashes,

@@ -35,6 +35,7 @@ pub struct Sidecar {
     /// When the run began, on everybody's wall.
     epoch: i64,
     keeping: plan::Keeping,
+    settings: Settings,
     walls: WallSet,
     /// What it is writing.
     writing: Vec<Reservation>,
@@ -44,9 +45,9 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Begins with the run.
-    pub fn new(name: usize, walls: &WallSet, plan: &Plan) -> Self {
+    pub fn new(name: usize, walls: &WallSet, plan: &Plan, settings: &Settings) -> Self {
         let mut sidecar = Self {
-            core: Core::new(Settings::default(), walls),
+            core: Core::new(settings.clone(), walls),
             dead: false,
             life: 0,
             skew: 0,
@@ -58,6 +59,7 @@ impl Sidecar {
             born: 0,
             epoch: plan.epoch,
             keeping: plan.keeping.clone(),
+            settings: settings.clone(),
             walls: walls.clone(),
             writing: Vec::new(),
             disk: BTreeMap::new(),
@@ -128,6 +130,6 @@ impl Sidecar {
         for (written_at, written) in self.disk.values() {
             limits.restore(written, at - written_at, now);
         }
-        self.core = Core::with_limits(Settings::default(), limits);
+        self.core = Core::with_limits(self.settings.clone(), limits);
     }
 }

@@ -4,6 +4,7 @@ use super::Fleet;
 use crate::agenda::Ms;
 use crate::egress::account::core::Refusal;
 use crate::judge::Facts;
+use crate::policy::breaker;
 use crate::policy::limit::{Reason, Refused};
 
 impl Fleet {
@@ -11,7 +12,12 @@ impl Fleet {
         let facts = self.calls[id].facts;
         let at = self.agenda.now();
         match refusal {
-            Refusal::Breaker(_) => self.judge.kept_out(facts, at),
+            Refusal::Breaker(breaker::Refused::Maintenance { ends }) => {
+                let ends =
+                    ends.saturating_sub(self.plan.epoch).saturating_sub(self.sidecars[facts.sidecar].skew);
+                self.judge.kept_out_by_maintenance(facts, Ms::try_from(ends).unwrap_or(0), at);
+            }
+            Refusal::Breaker(breaker::Refused::Open { .. }) => self.judge.kept_out(facts, at),
             Refusal::Wall { wall: Some(refused), .. } => {
                 let span = refused.wall.as_ref().and_then(|wall| wall.quota.span_ms());
                 self.judge.refused_by_a_wall(facts, span, at);

@@ -1,7 +1,8 @@
 //! What is judged of somebody else who uses the same quota, once that has shown: by a refusal where there should have been room.
 
+use super::refusals::leaves_surely;
 use super::shared::{HEARD_BY_ALL, NEWS};
-use super::{Departure, Facts, Judge, leaves_surely};
+use super::{Departure, Facts, Judge};
 use crate::agenda::Ms;
 use crate::plan::Keeping;
 

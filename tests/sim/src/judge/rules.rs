@@ -40,6 +40,7 @@ pub const INVARIANTS: Invariants = &[
         "sixteen sidecars that want more use more than 95 % of 100 000 in 24 hours, and not one too many",
     ),
     ("understood", "the sidecars and the store's script understand each other"),
+    ("maintenance", "while a declared maintenance lasts nothing leaves, and who asks is told its end"),
     ("breaker", "while an upstream is down it gets probes, and not the traffic; it is found again"),
 ];
 

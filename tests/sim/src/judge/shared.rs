@@ -1,6 +1,7 @@
 //! What is judged of a fleet as a whole, if its sidecars share a store: what each does is right only together with the others.
 
-use super::{Departure, Facts, Judge, bucket, due, leaves_surely};
+use super::refusals::{bucket, due, leaves_surely};
+use super::{Departure, Facts, Judge};
 use crate::agenda::Ms;
 use crate::plan::{Keeping, Plan, Store, Wall};
 

@@ -37,6 +37,7 @@ impl Plan {
             workflows: Vec::new(),
             latency: Latency { least: 20, most: 120, tail_percent: 1, tail: SECOND },
             troubles: Vec::new(),
+            maintenance: None,
             steps: Vec::new(),
             keeping: Keeping::Shared(store),
             crashes: Vec::new(),
