@@ -33,6 +33,8 @@ pub struct Connectors {
     accounts: Arc<Accounts>,
     keepings: Keepings,
     loaded: BTreeMap<String, Entry>,
+    /// Whether something was loaded since the last [`Connectors::settle`].
+    is_unsettled: bool,
 }
 
 /// One connector: what is in force, and what was tried last.
@@ -46,7 +48,7 @@ struct Entry {
 
 impl Connectors {
     pub fn new(engine: Engine, cache: CompiledCache, accounts: Arc<Accounts>, keepings: Keepings) -> Self {
-        Self { engine, cache, accounts, keepings, loaded: BTreeMap::new() }
+        Self { engine, cache, accounts, keepings, loaded: BTreeMap::new(), is_unsettled: false }
     }
 
     /// Loads what is new or has changed, each on its own: one that does not load never stops the others. Returns whether anything was tried.
@@ -61,10 +63,15 @@ impl Connectors {
             self.loaded.insert(name.clone(), entry);
         }
         self.accounts.follow(&config.connectors);
-        if tried {
+        self.is_unsettled |= tried;
+        tried || removed
+    }
+
+    /// Gives back the memory that loading took. For when things have calmed down.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.is_unsettled) {
             self.engine.settle();
         }
-        tried || removed
     }
 
     /// The walls in front of the upstreams.
@@ -165,7 +172,9 @@ impl Reloader {
             self.look().await;
             tokio::select! {
                 () = drain.begun() => return,
-                () = watch.changed() => {}
+                changed = watch.changed() => if !changed {
+                    self.connectors.settle();
+                }
             }
         }
     }

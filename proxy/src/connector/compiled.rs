@@ -17,6 +17,7 @@ use uuid::Uuid;
 use wasmtime::component::Component;
 
 use super::Engine;
+use crate::memory::trim;
 
 /// A folder of compiled components, or none: then everything is compiled anew.
 #[derive(Clone, Default)]
@@ -78,14 +79,24 @@ impl CompiledCache {
             tidy::used(&path);
             return Ok(component);
         }
+        let component = Self::compile_into(engine, &path, bytes);
+        trim::thread();
+        component
+    }
+
+    /// Compiles it into a file. From there it is read again: what is mapped takes none of the heap, after a first start as after others.
+    fn compile_into(engine: &Engine, path: &Path, bytes: &[u8]) -> Result<Component, String> {
         let component = compile(engine, bytes)?;
-        match component.serialize().map_err(|e| e.to_string()).and_then(|c| store(&path, &c)) {
-            Ok(()) => tidy::prune(folder, tidy::MAX_BYTES),
+        match component.serialize().map_err(|e| e.to_string()).and_then(|c| store(path, &c)) {
+            Ok(()) => {
+                path.parent().into_iter().for_each(|folder| tidy::prune(folder, tidy::MAX_BYTES));
+                Ok(read(engine, path).unwrap_or(component))
+            }
             Err(reason) => {
                 tracing::warn!(path = %path.display(), %reason, "a compiled component could not be kept");
+                Ok(component)
             }
         }
-        Ok(component)
     }
 }
 

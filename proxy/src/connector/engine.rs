@@ -74,7 +74,7 @@ impl Engine {
         });
     }
 
-    /// Gives back what compiling took, once nothing is being compiled.
+    /// Gives back the memory that loading components took.
     pub fn settle(&self) {
         self.compilers.spawn_broadcast(|_| trim::thread());
         trim::program();

@@ -57,10 +57,12 @@ impl Watch {
         self.folders = watched.collect();
     }
 
-    /// Returns when something changed and things have calmed down, or when it is time for a look.
-    pub async fn changed(&self) {
-        if tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await.is_ok() {
+    /// Returns when something changed and things have calmed down, or when it is time for a look. Whether something changed.
+    pub async fn changed(&self) -> bool {
+        let changed = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await.is_ok();
+        if changed {
             tokio::time::sleep(QUIET).await;
         }
+        changed
     }
 }

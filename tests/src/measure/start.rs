@@ -14,8 +14,8 @@ use crate::process::{self, Memory};
 use crate::sidecar::{self, Sidecar};
 use crate::statistics::median;
 
-/// How long a sidecar is watched doing nothing.
-const IDLE: Duration = Duration::from_secs(2);
+/// How long a sidecar is watched doing nothing: until it has given back what starting took, which it does after five seconds.
+const IDLE: Duration = Duration::from_secs(8);
 
 /// One configuration.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Start {
     /// Until agents can connect: with components to compile, and with compiled ones. Medians.
     pub cold: Duration,
     pub warm: Duration,
-    /// A moment after the start.
+    /// After a while of doing nothing.
     pub memory: Memory,
     /// Processor time for a second of doing nothing.
     pub idle_cpu: Duration,
