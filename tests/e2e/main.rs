@@ -92,6 +92,7 @@ mod resources;
 mod rotation;
 mod swap;
 mod thief;
+mod told;
 mod users;
 mod vendors;
 mod walls;

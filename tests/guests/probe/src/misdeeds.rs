@@ -1,6 +1,6 @@
 //! The tools, one behaviour each.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bindings::ferrata::connector::http::{self, Header, Request, Verdict};
 use super::bindings::ferrata::connector::types::{Atom, Effect, Encoding, Fault, FaultKind, Part};
@@ -63,6 +63,9 @@ fn lookup(arguments: &str) -> Answer {
     let path = argument(arguments, "path");
     let request = get("api", "read", &format!("/read/{}", path.as_str().unwrap_or("x")), Vec::new());
     let exchange = http::send(&request)?;
+    if let Some(limit) = limit(&exchange) {
+        exchange.observe(&json!([limit]).to_string())?;
+    }
     match exchange.status() {
         404 => {
             exchange.settle(&Verdict::Rejected)?;
@@ -71,6 +74,22 @@ fn lookup(arguments: &str) -> Answer {
         500.. => exchange.settle(&Verdict::Transient).and_then(|_| text("again")),
         _ => exchange.settle(&Verdict::Ok).and_then(|_| text(&String::from_utf8_lossy(&exchange.body()))),
     }
+}
+
+/// What two systems say of their limits, each in headers of its own.
+fn limit(exchange: &http::Exchange) -> Option<Value> {
+    let number = |name: &str| exchange.header(name)?.parse::<u64>().ok();
+    if let Some(usage) = exchange.header("sforce-limit-info") {
+        let (used, limit) = usage.strip_prefix("api-usage=")?.split_once('/')?;
+        let (used, limit) = (used.parse::<u64>().ok()?, limit.parse::<u64>().ok()?);
+        return Some(json!({ "about": "upstream", "used": used, "limit": limit }));
+    }
+    Some(json!({
+        "about": "upstream",
+        "window_ms": number("x-hubspot-ratelimit-interval-milliseconds")?,
+        "limit": number("x-hubspot-ratelimit-max")?,
+        "remaining": number("x-hubspot-ratelimit-remaining")?,
+    }))
 }
 
 fn for_whom(_: &str) -> Answer {
