@@ -153,6 +153,9 @@ pub struct Record {
     /// Exchanges made on behalf of the call.
     pub attempts: u32,
     pub outcome: Outcome,
+    /// Of a write that may have been done: with this as its idempotency key the same call can be made again, and nothing is done twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// Text that the upstream wrote: cut, and to be shown as a quotation only.
@@ -180,6 +183,7 @@ impl Fault {
             limit: None,
             attempts: 0,
             outcome: Outcome::default(),
+            resume_key: None,
             trace_id: None,
             upstream_said: None,
             details: None,

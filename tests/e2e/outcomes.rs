@@ -52,6 +52,34 @@ async fn a_write_that_is_not_answered_is_an_open_question() {
 }
 
 #[tokio::test]
+async fn an_open_question_can_be_asked_again_and_nothing_is_done_twice() {
+    let slack = Sandbox::start(Slack::acme(Clock::frozen(NOW))).await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::slack(&setup, &slack).unwrap();
+    let ferrata = Ferrata::start(setup.connector("chat", connector)).await.unwrap();
+    slack.force_at("chat.postMessage", Failure::Hang, 1);
+    let mut meta = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(TIMEOUT_MS))]);
+    let post = async |meta: &Map<String, Value>| {
+        let arguments = json!({ "channel": "C0ACME001", "text": "hello" });
+        fault(
+            ferrata.mcp().call_with("chat_post_message", arguments, meta.clone()).await.unwrap(),
+            "outcome_unknown",
+        )
+    };
+    let open = post(&meta).await;
+    let sent = slack.requests().len();
+    meta.insert("dev.ferrata/idempotencyKey".to_owned(), open.data["resume_key"].clone());
+    // Slack knows no such keys: whoever asks again is told that it is still open, with the same key.
+    for _ in 0..2 {
+        let still = post(&meta).await;
+        is_an_open_question(&still);
+        assert_eq!(still.data["resume_key"], open.data["resume_key"], "{still:?}");
+        assert!(still.sentence.contains("Nothing was sent"), "{}", still.sentence);
+    }
+    assert_eq!(slack.requests().len(), sent);
+}
+
+#[tokio::test]
 async fn a_write_whose_answer_nobody_understands_is_an_open_question() {
     let drift = Failure::Body(json!({ "ok": true }).to_string());
     is_an_open_question(&fault(post(drift).await, "schema_mismatch"));

@@ -92,6 +92,8 @@ pub struct Admitted {
     pub workflow: Option<Arc<str>>,
     pub trace: TraceContext,
     pub idempotency_key: String,
+    /// Whether an earlier call with that key may have been done: what would do it twice is not sent.
+    pub resumes: bool,
     pub inputs: Option<Inputs>,
     pub client: Client,
     /// Where it is noted what is sent.
@@ -109,6 +111,7 @@ impl Admitted {
             workflow: self.workflow.clone(),
             trace: self.trace,
             idempotency_key: self.idempotency_key.clone(),
+            resumes: self.resumes,
             inputs: None,
             client: Client::default(),
             trail: self.trail.clone(),
@@ -123,7 +126,8 @@ impl Connector {
         let scope = Scope::new(purpose, call.caller, call.deadline, call.trace).noting(call.trail);
         // Only where a wall is about what an argument names.
         let named = self.sandboxes.runtime.egress.has_resources().then(|| call.arguments.clone());
-        let scope = Arc::new(scope.of_call(named, call.priority, call.workflow));
+        let scope = scope.of_call(named, call.priority, call.workflow).resuming(call.resumes);
+        let scope = Arc::new(scope);
         let invocation = Invocation {
             id: "1".to_owned(),
             arguments: String::from(Box::<str>::from(call.arguments)),

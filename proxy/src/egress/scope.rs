@@ -72,6 +72,8 @@ pub struct Scope {
     pub priority: Priority,
     /// Which task of the agent's it is part of.
     pub workflow: Option<Arc<str>>,
+    /// Whether the same may have been done by an earlier call: nothing is sent that would do it twice.
+    pub resumes: bool,
     /// Where it is noted what is sent.
     pub trail: Trail,
     /// The tool's arguments, where a wall is about what one of them names.
@@ -111,6 +113,7 @@ impl Scope {
             trace,
             priority,
             workflow,
+            resumes: false,
             trail: Trail::default(),
             arguments,
             attempts,
@@ -131,6 +134,11 @@ impl Scope {
         workflow: Option<Arc<str>>,
     ) -> Self {
         Self { arguments, priority, workflow, ..self }
+    }
+
+    /// The same, for a call that may have been made before.
+    pub fn resuming(self, resumes: bool) -> Self {
+        Self { resumes, ..self }
     }
 
     /// The same, with what is sent noted there.

@@ -47,6 +47,8 @@ pub struct Sending {
     pub asks: Request,
     effect: Effect,
     retry: Retry,
+    /// Whether it would do again what may have been done.
+    repeats: bool,
     again: bool,
     login: bool,
     /// Whether a sending is noted as one of which nobody knows what became of it.
@@ -84,6 +86,7 @@ impl Sending {
             asks,
             effect,
             retry: Retry::new(repeat, deadline),
+            repeats: scope.resumes && repeat == Repeat::Twice,
             again: false,
             login: matches!(scope.purpose, Purpose::Login { .. }),
             noted: false,
@@ -94,6 +97,9 @@ impl Sending {
 
     /// Everything that stands between a request and its sending: waits for its turn, unless that was done before there was a sandbox.
     pub async fn enter(&mut self, scope: &Scope) -> Result<Leave, Fault> {
+        if self.repeats {
+            return Err(self.still_unknown());
+        }
         // Whatever else is asked for: nothing is held while it is waited for.
         let first = scope.take_first().and_then(|first| first.leave_for(&self.account, &self.asks));
         if let Some(leave) = first {
@@ -104,6 +110,14 @@ impl Sending {
             false => self.account.enter(&self.asks, std::mem::take(&mut self.again)).await,
         };
         entered.map_err(|refusal| self.account.refused(&self.system, &self.asks, refusal))
+    }
+
+    fn still_unknown(&self) -> Fault {
+        let message = format!(
+            "Nothing was sent: what became of an earlier call is not known, and `{}` cannot tell that this is the same.",
+            self.system
+        );
+        Fault::new(FaultKind::OutcomeUnknown, message).with_outcome(Outcome::Unknown)
     }
 
     /// It is about to go out: nobody knows what becomes of it.

@@ -42,7 +42,7 @@ impl Together {
     pub async fn call(&self, route: &Route, policy: u64, call: Admitted) -> Result<ToolResult> {
         let spec = route.spec();
         // What goes on where an earlier call asked is like no other call.
-        if spec.max_batch <= 1 || call.inputs.is_some() {
+        if spec.max_batch <= 1 || call.inputs.is_some() || call.resumes {
             return route.connector.call(spec, call).await;
         }
         let booked = call.workflow.clone().filter(|_| route.connector.has_booked(spec, &call));

@@ -33,7 +33,8 @@ use seal::{Bound, Memory, Seals, Stage};
 use crate::audit::Audit;
 use crate::call::{Answered, Caller, Client, Consent, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
-use crate::fault::{Fault, FaultKind, quotable};
+use crate::egress::operation::Effect;
+use crate::fault::{Fault, FaultKind, Outcome, quotable};
 use crate::flow::{Flow, Going};
 use crate::memory;
 use crate::telemetry::metric;
@@ -49,6 +50,9 @@ const COPIES_OF_ARGUMENTS: usize = 4;
 
 /// Longest idempotency key that an agent may bring, in bytes: what the common systems take.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// Before an idempotency key: an earlier call with it may have been done.
+const RESUMES: &str = "ferrata-resume:";
 
 /// The gate.
 pub struct Gate {
@@ -198,18 +202,20 @@ impl Gate {
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
             validate(overlay, &arguments, bytes).map_err(|fault| as_forbidden(fault, &call.caller))?;
         }
-        let idempotency_key = idempotency_key(call.idempotency_key.take())?;
+        let (idempotency_key, resumes) = idempotency_key(call.idempotency_key.take())?;
         let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &arguments };
         let must_confirm = catalog.must_confirm(&call.caller.agent, tool);
         if must_confirm && !is_agreed(tool, call.consent, record)? {
             let shown = route.spec().redaction.apply(&call.arguments);
-            return self.ask(&bound, &shown, &call.client, idempotency_key).map(Answered::from);
+            let key = remembered(idempotency_key, resumes);
+            return self.ask(&bound, &shown, &call.client, key).map(Answered::from);
         }
         let time = catalog.time(call.timeout);
         let priority = catalog.priority(&call.caller, call.priority);
         let policy = catalog.version;
         drop(catalog);
         let caller = call.caller.clone();
+        let writes = (route.spec().effect != Effect::Read).then(|| idempotency_key.clone());
         let call = Admitted {
             arguments: call.arguments,
             caller: call.caller,
@@ -218,14 +224,16 @@ impl Gate {
             workflow: call.workflow.map(Arc::from),
             trace: call.trace,
             idempotency_key,
+            resumes,
             inputs: call.inputs,
             client: call.client,
             trail: record.trail(),
         };
-        let mut answer = self.flow.call(Going { route, fallback, policy, call }).await?;
+        let answer = self.flow.call(Going { route, fallback, policy, call }).await;
+        let mut answer = answer.map_err(|fault| to_resume(fault, writes))?;
         if let ToolResult::Question(question) = &mut answer.result {
             let bound = Bound { target: &tool.name, caller: &caller, arguments: &arguments };
-            let idempotency_key = std::mem::take(&mut question.idempotency_key);
+            let idempotency_key = remembered(std::mem::take(&mut question.idempotency_key), resumes);
             let stage = if must_confirm { Stage::Agreed(confirm::ticket()) } else { Stage::Free };
             let memory = Memory { state: question.state.take(), idempotency_key, stage };
             question.state = Some(self.seals.seal(&bound, &memory)?);
@@ -248,16 +256,33 @@ impl Gate {
     }
 }
 
-/// The agent's own, or a new one.
-fn idempotency_key(brought: Option<String>) -> Result<String, Fault> {
+/// The agent's own, or a new one; and whether an earlier call with it may have been done.
+fn idempotency_key(brought: Option<String>) -> Result<(String, bool), Fault> {
     match brought {
         Some(key) if key.len() > MAX_IDEMPOTENCY_KEY_BYTES => {
             let message = format!("An idempotency key has at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes.");
             Err(Fault::new(FaultKind::InvalidArguments, message))
         }
-        Some(key) => Ok(key),
-        None => Ok(uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()),
+        Some(key) => Ok(match key.strip_prefix(RESUMES) {
+            Some(first) => (first.to_owned(), true),
+            None => (key, false),
+        }),
+        None => Ok((uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(), false)),
     }
+}
+
+/// As it must come back, for the call to be what it is.
+fn remembered(key: String, resumes: bool) -> String {
+    if resumes { format!("{RESUMES}{key}") } else { key }
+}
+
+/// Says with which key a write of unknown outcome can be made again. It is in the key itself that this is a resumption: no process need remember it.
+fn to_resume(mut fault: Fault, key: Option<String>) -> Fault {
+    if fault.outcome == Outcome::Unknown {
+        let key = key.map(|key| remembered(key, true));
+        fault.resume_key = key.filter(|key| key.len() <= MAX_IDEMPOTENCY_KEY_BYTES);
+    }
+    fault
 }
 
 /// Whether somebody agreed to a call that needs it, or is still to be asked. The fault is that nobody did.

@@ -115,7 +115,7 @@ impl Gate {
 /// Which reservation a call is about.
 fn name(call: &ToolCall, workflow: &str, arguments: &Arguments) -> Result<Name, Fault> {
     let key = match call.idempotency_key.clone().filter(|key| !key.is_empty()) {
-        Some(key) => Key::Brought(idempotency_key(Some(key))?),
+        Some(key) => Key::Brought(idempotency_key(Some(key))?.0),
         None => Key::Arguments(arguments.clone()),
     };
     Ok(Name { agent: Arc::clone(&call.caller.agent), workflow: workflow.to_owned(), key })
