@@ -9,6 +9,8 @@ mod lock;
 pub mod memory;
 pub mod redis;
 #[cfg(test)]
+mod redis_tests;
+#[cfg(test)]
 mod tests;
 
 use std::future::ready;

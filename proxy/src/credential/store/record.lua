@@ -1,9 +1,8 @@
 -- The record of one family of tokens, its lock, and the intent that precedes each use of its refresh token. All of one request or nothing.
 --
--- KEYS: the record (a hash: `v` version, `s` sealed, `t` when its tokens were asked for, `o` who wrote it, `i` the version that somebody is about
--- to spend, `io` who, `iu` until when that is under way, `w` until when nobody may begin, `l` the version that was known when it was found
--- to be lost), the lock (its owner, for a time). ARGV: what is asked, the owner, and what belongs to it. Times are milliseconds of the
--- server's clock, the only one that all sidecars see.
+-- KEYS: the record, a hash: `v` version, `s` sealed, `t` when its tokens were asked for, `o` who wrote it, `i` the version that somebody is about
+-- to spend, `io` who, `iu` until when they have the lock, `w` until when nobody may begin, `l` the version that was known when it was found to be
+-- lost. ARGV: what is asked, the owner, and what belongs to it. Times are milliseconds of the server's clock, the only one that all sidecars see.
 --
 -- A server may forget: it is emptied, it runs out of memory, it comes back with what it had an hour ago. A refresh token that was spent is then the
 -- newest that it knows, or that somebody does who comes late. So those who know more have time to say so before anybody begins.
@@ -20,7 +19,8 @@ local function record()
 end
 
 local function is_mine()
-  return redis.call('GET', KEYS[2]) == owner
+  local held = redis.call('HMGET', KEYS[1], 'io', 'iu')
+  return held[1] == owner and now < (tonumber(held[2]) or 0)
 end
 
 if what == 'load' then
@@ -30,10 +30,8 @@ end
 if what == 'begin' then
   local expected, ttl, settles = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
   if version > expected then return {'newer', unpack(record())} end
-  if redis.call('EXISTS', KEYS[2]) == 1 and not is_mine() then return {'held'} end
   local kept = redis.call('HMGET', KEYS[1], 'i', 'io', 'iu', 'w', 'l')
   local is_others = kept[2] and kept[2] ~= owner
-  -- The lock alone was forgotten.
   if is_others and now < (tonumber(kept[3]) or 0) then return {'held'} end
   local wait = tonumber(kept[4]) or 0
   if version < expected and (tonumber(kept[5]) or 0) < expected then
@@ -45,7 +43,6 @@ if what == 'begin' then
   end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   if now < wait then return {'held'} end
-  redis.call('SET', KEYS[2], owner, 'PX', ttl)
   redis.call('HSET', KEYS[1], 'i', expected, 'io', owner, 'iu', now + ttl)
   return {'ours', is_others and tonumber(kept[1]) == expected and 1 or 0}
 end
@@ -69,14 +66,13 @@ if what == 'commit' then
   if not is_known then
     redis.call('HSET', KEYS[1], 'v', new, 's', sealed, 't', now - age, 'o', owner)
   end
-  redis.call('HDEL', KEYS[1], 'i', 'io', 'iu')
+  if is_mine() then redis.call('HDEL', KEYS[1], 'io', 'iu') end
+  redis.call('HDEL', KEYS[1], 'i')
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
-  if is_mine() then redis.call('DEL', KEYS[2]) end
   return {'durable'}
 end
 
 -- release
-if is_mine() then redis.call('DEL', KEYS[2]) end
 if redis.call('HGET', KEYS[1], 'io') == owner then
   redis.call('HDEL', KEYS[1], 'iu')
   if ARGV[3] == '0' then redis.call('HDEL', KEYS[1], 'i', 'io') end

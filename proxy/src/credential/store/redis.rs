@@ -22,6 +22,9 @@ const KEPT: Duration = Duration::from_hours(400 * 24);
 /// knows that says so every two seconds.
 const SETTLES: Duration = Duration::from_secs(5);
 
+/// What the server does for each request, whole or not at all.
+pub const SCRIPT: &str = include_str!("record.lua");
+
 /// The store that many sidecars share.
 pub struct Shared {
     wire: Arc<Wire>,
@@ -31,20 +34,19 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(wire: Arc<Wire>) -> Self {
-        Self { wire, script: Script::new(include_str!("record.lua")), settles: SETTLES }
+        Self::running(SCRIPT, SETTLES, wire)
     }
 
-    /// The same for tests of a family that is known to be new.
-    #[cfg(test)]
-    pub fn at_once(self) -> Self {
-        Self { settles: Duration::ZERO, ..self }
+    /// With that script; a family that the server does not know waits so long.
+    pub fn running(script: &str, settles: Duration, wire: Arc<Wire>) -> Self {
+        Self { wire, script: Script::new(script), settles }
     }
 
-    /// The script for one key. Record and lock are in one slot of a cluster.
+    /// The script for one key.
     fn call(&self, key: &str, what: &str, owner: Option<Owner>) -> ScriptInvocation<'_> {
         let key = format!("{PREFIX}:{{{}}}", digest(key.as_bytes()));
         let mut call = self.script.key(&key);
-        call.key(format!("{key}:lock")).arg(what);
+        call.arg(what);
         call.arg(owner.map_or_else(String::new, |owner| format!("{:032x}", owner.0)));
         call
     }
