@@ -12,6 +12,9 @@ use crate::policy::time::{Moment, Now};
 const FORCED_REST: Duration = Duration::from_secs(60);
 const FORCED_REST_SHARE: u32 = 2;
 
+/// A store that has failed for no longer than this has a hiccup: whoever has no token meanwhile waits for the next attempt, which is soon.
+const HICCUP: Duration = Duration::from_secs(2);
+
 /// What the driver is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
@@ -96,12 +99,18 @@ impl Lifecycle {
             return Serving::Dead;
         }
         match self.pause.filter(|pause| self.work == Work::Nothing && now.mono < pause.until) {
-            Some(Pause { why: Some(why), until }) => Serving::Failing { why, retry_at: until },
+            Some(Pause { why: Some(why), until }) if !self.is_hiccup(why, now.mono) => {
+                Serving::Failing { why, retry_at: until }
+            }
             _ => {
                 self.wanted = true;
                 Serving::Wait
             }
         }
+    }
+
+    fn is_hiccup(&self, why: Failure, now: Moment) -> bool {
+        why == Failure::Store && self.alarms.spell.is_some_and(|spell| now.since(spell.since) < HICCUP)
     }
 
     /// A system did not accept the token of that version.

@@ -380,6 +380,17 @@ fn nothing_serves_before_it_is_durable() {
 }
 
 #[test]
+fn a_store_with_a_hiccup_is_waited_for_and_one_that_is_away_is_not() {
+    let mut driven = Driven::new(TOKEN);
+    driven.opened(Loaded::Unavailable);
+    assert_eq!(driven.serve(0), Serving::Wait);
+    driven.at(750).opened(Loaded::Unavailable);
+    assert_eq!(driven.at(1_999).serve(0), Serving::Wait);
+    let away = Serving::Failing { why: Failure::Store, retry_at: Moment(2_250) };
+    assert_eq!(driven.at(2_000).serve(0), away);
+}
+
+#[test]
 fn who_loses_the_race_takes_what_the_winner_won() {
     let mut driven = Driven::holding(TOKEN, terms(HOUR));
     driven.at(2_340_000);
