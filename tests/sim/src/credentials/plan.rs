@@ -30,6 +30,8 @@ pub struct Plan {
     pub lost_percent: u64,
     pub crashes: Vec<Crash>,
     pub steps: Vec<Step>,
+    /// Whether the machine is booted anew with each crash. A record on a disk is dated by the kernel's own time, which ends with the boot.
+    pub reboots: bool,
     /// When a person withdraws their consent, and how much later there is another.
     pub revoked: Option<(Ms, Ms)>,
     /// When all access tokens end at once.
@@ -141,12 +143,13 @@ impl Plan {
             steps: some(rng, 2).map(|_| step(rng, length, sidecars)).collect(),
             revoked: (rng.u8(0..5) == 0).then(|| (rng.u64(0..length), rng.u64(0..3 * life))),
             ended: (rng.u8(0..5) == 0).then(|| rng.u64(0..length)),
+            reboots: rng.u8(0..3) == 0,
         }
     }
 
-    /// Whether the age of a record can be told: a disk has no clock of its own, only that of its sidecar, which may be set.
+    /// Whether the age of a record can be told: after another boot a disk has no clock but that of its sidecar, which may be set.
     pub fn has_clock(&self) -> bool {
-        self.shared || self.steps.is_empty()
+        self.shared || self.steps.is_empty() || !self.reboots
     }
 }
 

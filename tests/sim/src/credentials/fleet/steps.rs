@@ -82,10 +82,11 @@ impl Fleet {
         Record { version, tokens: None, seed, family_life: None, asked_at: 0 }
     }
 
-    /// The clock by which a record's age is told: the store's own, or that of the sidecar whose disk it is.
+    /// The clock by which a record's age is told: the store's own, the kernel's, or what the sidecar's wall shows whose disk it is.
     fn wall_of_store(&self, sidecar: usize) -> i64 {
         let at = self.agenda.now();
-        if self.plan.shared { wall(at) } else { self.sidecars[sidecar].wall(at) }
+        let is_set_by_none = self.plan.shared || !self.plan.reboots;
+        if is_set_by_none { wall(at) } else { self.sidecars[sidecar].wall(at) }
     }
 
     fn ask(&mut self, sidecar: usize, ask: Ask) {
