@@ -246,7 +246,7 @@ fn encode_segment(value: &str) -> Option<String> {
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986.
-fn encode(value: &str, into: &mut String) {
+pub(crate) fn encode(value: &str, into: &mut String) {
     for byte in value.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

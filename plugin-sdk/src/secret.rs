@@ -20,6 +20,11 @@ impl Secret {
     pub fn name(&self) -> &str {
         &self.0
     }
+
+    /// The same secret, form-encoded before whatever encoding it stands in. Of a configured one: a captured secret has no such form.
+    pub fn form_encoded(self) -> Self {
+        Self(format!("{};form", self.0))
+    }
 }
 
 /// A run of bytes: known to the guest, or a secret.
@@ -78,8 +83,8 @@ impl Parts {
         self
     }
 
-    /// The value of an `Authorization` header for HTTP Basic (RFC 7617), both halves as they are. OAuth wants them form-encoded first, which
-    /// matters for secrets with other characters than letters, digits, `-`, `.` and `_`.
+    /// The value of an `Authorization` header for HTTP Basic (RFC 7617), both halves as they are. A token endpoint wants them [form-encoded
+    /// first](Secret::form_encoded), which [`oauth`](crate::oauth) does.
     pub fn basic(user: impl Into<Atom>, password: impl Into<Atom>) -> Self {
         Self::new().raw("Basic ").encoded(Encoding::Base64, [user.into(), ":".into(), password.into()])
     }

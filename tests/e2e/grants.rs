@@ -62,6 +62,24 @@ async fn whoami(provider: &IdentityProvider, setup: Setup, credential: Value) ->
     ferrata.mcp().call("id_whoami", json!({})).await.unwrap()
 }
 
+/// Every kind of character that a secret may have (RFC 6749, A.2), most of which form-encoding changes.
+const STRANGE_SECRET: &str = "50% more + a:colon/or=two & \"more\"~";
+
+#[tokio::test]
+async fn a_secret_of_any_characters_is_what_the_provider_takes_it_for() {
+    for method in ["client_secret_basic", "client_secret_post"] {
+        let registered = client(method, json!({ "client_secret": STRANGE_SECRET }));
+        let Some(provider) = provider(registered, json!({})).await else { return };
+        let setup = Setup::new().unwrap();
+        let credential = json!({
+            "kind": "client-credentials", "scope": "read",
+            "client_id": { "value": CLIENT }, "client_auth": method,
+            "client_secret": setup.file("secrets/client", STRANGE_SECRET).unwrap(),
+        });
+        assert_eq!(done(whoami(&provider, setup, credential).await), json!({ "name": CLIENT }), "{method}");
+    }
+}
+
 #[tokio::test]
 async fn client_credentials_with_each_way_to_authenticate() {
     let pair = Pair::new();

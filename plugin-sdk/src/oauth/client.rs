@@ -2,14 +2,14 @@
 
 use crate::fault::Fault;
 use crate::login::Login;
+use crate::request::encode;
 use crate::secret::{Atom, Form, Parts};
 
 /// How the client says who it is. The operator's `client_auth`, a public field of the credential, goes before what the connector says: it
 /// is one of the names that OAuth has registered for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// `client_secret_basic`: `Authorization: Basic`. Both halves are written as they are, and not form-encoded first, as most endpoints expect;
-    /// a secret that encoding would change belongs in the body.
+    /// `client_secret_basic`: `Authorization: Basic`, both halves form-encoded first (RFC 6749, 2.3.1).
     Basic,
     /// `client_secret_post`: `client_id` and `client_secret` in the form.
     #[default]
@@ -36,7 +36,10 @@ impl ClientAuth {
             Self::Body => {
                 (form.field("client_id", id).field("client_secret", login.secret("client_secret")), None)
             }
-            Self::Basic => (form, Some(Parts::basic(id, login.secret("client_secret")))),
+            Self::Basic => {
+                let secret = login.secret("client_secret").form_encoded();
+                (form, Some(Parts::basic(form_encoded_id(login), secret)))
+            }
             Self::PrivateKeyJwt => {
                 let form = form.field("client_id", id).field("client_assertion_type", ASSERTION_TYPE);
                 (form.field("client_assertion", login.client_assertion()?), None)
@@ -59,4 +62,13 @@ fn named(name: &str) -> Result<ClientAuth, Fault> {
 /// The client's id is public configuration, or a secret if the operator keeps it in a file.
 fn client_id(login: &Login) -> Atom {
     login.text("client_id").map_or_else(|| login.secret("client_id").into(), Atom::from)
+}
+
+fn form_encoded_id(login: &Login) -> Atom {
+    let encoded = |id: &str| {
+        let mut encoded = String::new();
+        encode(id, &mut encoded);
+        Atom::from(encoded)
+    };
+    login.text("client_id").map_or_else(|| login.secret("client_id").form_encoded().into(), encoded)
 }

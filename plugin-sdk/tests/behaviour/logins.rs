@@ -58,7 +58,7 @@ fn tokens_are_captured_and_what_is_known_about_them_is_said() {
 fn a_client_may_authenticate_by_header_and_keep_its_id_in_a_file() {
     let mut crm = crm(by_header);
     let request = post("/oauth/token")
-        .header("authorization", "Basic base64({{login.client_id}}:{{login.client_secret}})");
+        .header("authorization", "Basic base64({{login.client_id;form}}:{{login.client_secret;form}})");
     let form = "grant_type=refresh_token&refresh_token={{login.refresh_token}}";
     crm.expect(request.body(form).answer(granted()));
     crm.authenticate("login", json!({ "kind": "refresh-token" })).unwrap();
@@ -94,7 +94,7 @@ fn the_operator_says_how_the_client_authenticates() {
     }
     let mut crm = crm(public_client);
     let request = post("/oauth/token")
-        .header("authorization", "Basic base64(c1:{{login.client_secret}})")
+        .header("authorization", "Basic base64(c1:{{login.client_secret;form}})")
         .body("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={{jwt(login.key,{})}}");
     crm.expect(request.answer(granted()));
     let grant = json!({ "kind": "jwt-bearer", "client_id": "c1", "client_auth": "client_secret_basic" });

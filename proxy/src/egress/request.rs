@@ -13,7 +13,7 @@ use http_body_util::Full;
 use super::Refusal;
 use super::operation::{Effect, Operation};
 use super::options::Options;
-use super::part::{Atom, Encoding, MAX_PARTS, Part};
+use super::part::{Atom, Encoding, MAX_PARTS, Part, encode};
 use super::path::GuestPath;
 use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, Scrubber};
@@ -221,10 +221,11 @@ impl Judged {
         let parts = self.headers.iter().flat_map(|(_, parts)| parts).chain(&self.body);
         let mut values = BTreeMap::new();
         for name in parts.flat_map(Part::secrets) {
-            let value = match name.split_once('.') {
+            let value = match configured(name) {
                 None => scope.captured(name).map(|c| c.value),
-                Some((credential, field)) => {
-                    materials.get(credential).and_then(|m| m.fields.get(field)).cloned()
+                Some((credential, field, in_form)) => {
+                    let value = materials.get(credential).and_then(|m| m.fields.get(field));
+                    value.map(|value| if in_form { form_encoded(value) } else { value.clone() })
                 }
             };
             let missing =
@@ -304,6 +305,22 @@ fn bytes_of(part: &Part) -> usize {
     part.atoms.iter().map(atom).sum()
 }
 
+/// What follows the name of a secret that is form-encoded before a part's own encoding: HTTP Basic towards a token endpoint (RFC 6749, 2.3.1).
+const FORM: &str = ";form";
+
+/// A configured secret's credential and field, and whether it is to be form-encoded first. None for one that was captured.
+fn configured(secret: &str) -> Option<(&str, &str, bool)> {
+    let (credential, field) = secret.split_once('.')?;
+    let in_form = field.strip_suffix(FORM);
+    Some((credential, in_form.unwrap_or(field), in_form.is_some()))
+}
+
+fn form_encoded(value: &SecretValue) -> SecretValue {
+    let mut encoded = Vec::with_capacity(value.expose().len() * 3);
+    encode(Encoding::Form, value.expose(), &mut encoded);
+    SecretValue::new(encoded)
+}
+
 /// Whether a secret may be written there, towards that upstream, in this run. Returns the credential of a configured one.
 fn may_stand<'a>(
     secret: &str,
@@ -313,7 +330,7 @@ fn may_stand<'a>(
     credentials: &'a Credentials,
 ) -> Result<Option<&'a Credential>, Refusal> {
     let refuse = |why: &str| Err(Refusal::new("secret", format!("the secret `{secret}` {why}")));
-    let Some((name, field)) = secret.split_once('.') else {
+    let Some((name, field, _)) = configured(secret) else {
         let Some(captured) = scope.captured(secret) else { return refuse("does not exist in this call") };
         if !captured.upstreams.iter().any(|u| u == upstream) {
             return refuse("did not come from this upstream");
