@@ -16,7 +16,7 @@ use ferrata::call::{Answered, Caller, Client, Consent, ToolCall, ToolResult};
 use ferrata::config::{self, Config};
 use ferrata::connector;
 use ferrata::credential::Keepings;
-use ferrata::gate::{Authenticator, Catalog, Gate, Slot};
+use ferrata::gate::{self, Authenticator, Catalog, Gate, Slot};
 use ferrata::protocol::stdio;
 use ferrata::reload::Reloader;
 use ferrata::server::{self, Drain};
@@ -147,6 +147,21 @@ struct Identity {
     /// The agent in whose name this is done.
     #[arg(long, default_value = "default")]
     agent: String,
+    /// A file with the token of the user for whom this is done: a JWT, checked as `agent.users` or `agent.auth.jwt` says.
+    #[arg(long, value_name = "FILE")]
+    subject_token: Option<PathBuf>,
+}
+
+impl Identity {
+    async fn caller(&self, config: &Config) -> Result<Caller, AppError> {
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path);
+            text.map_err(|e| AppError::Config(format!("{} cannot be read: {e}", path.display())))
+        };
+        let token = self.subject_token.as_ref().map(read).transpose()?;
+        let caller = gate::named(&config.agent, &self.agent, token.as_deref().map(str::trim_end)).await;
+        caller.map_err(|why| AppError::Config(format!("--subject-token: {why}")))
+    }
 }
 
 /// Does what was asked and returns the exit code.
@@ -199,9 +214,9 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let keepings = app::keepings(&config, &store)?;
     let (gate, connectors) =
         app::gate(&config, Authenticator::open(), cache, (store, keepings), audit).await?;
+    let caller = identity.caller(&config).await?;
     let bounds = stdio::Bounds { line_bytes: config.agent.max_body.0, drain: config.agent.drain.0 };
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
-    let caller = Caller::agent(identity.agent.as_str());
     let drain = drain_on_signal()?;
     let accounts = Arc::clone(connectors.accounts());
     let reloader = Reloader::new(common.config.clone(), config, connectors, Arc::clone(&gate));
@@ -289,9 +304,9 @@ async fn call(
     };
     let config = config::load(&common.config).map_err(AppError::config)?;
     let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
+    let caller = identity.caller(&config).await?;
     let gate = gate(common, &config, audit).await?;
     let catalog = gate.catalog();
-    let caller = Caller::agent(identity.agent.as_str());
     let Some(tool) = catalog.tool(&caller.agent, tool) else {
         eprintln!("there is no tool `{tool}`; see `ferrata tools`");
         return Ok(exit::USAGE);

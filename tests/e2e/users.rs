@@ -1,7 +1,7 @@
 //! Agents, and the users behind them, by tokens of an identity provider.
 
 use ferrata_tests::connectors;
-use ferrata_tests::ferrata::Ferrata;
+use ferrata_tests::ferrata::{Ferrata, cli};
 use ferrata_tests::http::Client;
 use ferrata_tests::mcp::Mcp;
 use ferrata_tests::setup::Setup;
@@ -107,6 +107,27 @@ async fn an_agents_own_token_and_its_users_are_two() {
     let wrong = support.with("ferrata-subject-token", "nonsense").unwrap().get("/v1/tools").await.unwrap();
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert!(wrong.text().contains("user's token"), "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn a_command_may_be_for_a_user_by_their_token() {
+    let (upstream, issuer) = (Upstream::start().await.unwrap(), Issuer::new());
+    let setup = Setup::new().unwrap();
+    setup.file("keys.json", issuer.keys()).unwrap();
+    setup.file("ann.jwt", format!("{}\n", issuer.token("ann", "app"))).unwrap();
+    setup.file("eve.jwt", Issuer::new().token("ann", "app")).unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let setup = setup.connector("probe", connector).with(&["agent", "users"], Issuer::config());
+    setup.write().unwrap();
+    let call = async |token: &str| {
+        let tool = Deed::ForWhom.tool();
+        cli(setup.folder(), ["call", tool.as_str(), "--subject-token", token]).await.unwrap()
+    };
+    let good = call("ann.jwt").await;
+    assert_eq!(String::from_utf8_lossy(&good.stdout).trim(), r#"{"text":"ann"}"#);
+    let wrong = call("eve.jwt").await;
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.status.code() == Some(65) && said.contains("signature"), "{said}");
 }
 
 #[tokio::test]

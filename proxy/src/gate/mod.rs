@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 pub use access::AccessRules;
 pub use ask::{Completing, PromptRequest};
-pub use auth::{Authenticator, Presented, Unauthorized};
+pub use auth::{Authenticator, Presented, Unauthorized, named};
 pub use catalog::{Catalog, Found, Listing, Slot, Target, Tool};
 pub use changes::{Changes, List};
 use record::CallRecord;

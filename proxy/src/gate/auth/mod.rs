@@ -128,6 +128,22 @@ impl Authenticator {
     }
 }
 
+/// An agent that is named by whoever may run a command, for the user whose token that is. The error is a sentence's end for them.
+pub async fn named(config: &config::Agent, agent: &str, user: Option<&str>) -> Result<Caller, String> {
+    let Some(token) = user else { return Ok(Caller::agent(agent)) };
+    let trusted = match (&config.users, &config.auth) {
+        (Some(users), _) => users,
+        (None, Auth::Jwt(jwt)) => jwt,
+        _ => return Err("neither `agent.users` nor `agent.auth` says whose tokens are good".to_owned()),
+    };
+    let verified = Verifier::new(trusted)?.verify(token).await;
+    let verified = verified.map_err(|unauthorized| match unauthorized {
+        Unauthorized::Refused(why) => why,
+        _ => "the issuer's keys cannot be had".to_owned(),
+    })?;
+    Ok(Caller { subject: Some(verified.subject.clone()), ..Caller::agent(agent) })
+}
+
 /// A token that was made for its client itself is for no user.
 async fn by_jwt(verifier: &Verifier, token: &str) -> Result<Caller, Unauthorized> {
     let verified = verifier.verify(token).await?;
