@@ -30,8 +30,8 @@ const QUIET_CALLS: u64 = 10_000;
 /// What the probe says of itself, and what the other edition says.
 const MARKER: &[u8] = b"edition-A";
 
-/// How much the resident memory may grow from a tenth of the swaps to the last, in per cent, in a run that is long enough to tell it from the
-/// noise of an allocator.
+/// How much the resident memory may grow from the second tenth of the swaps to the last, in per cent, in a run that is long enough to tell it
+/// from what the calls that happen to be under way take.
 const GROWTH: u64 = 2;
 const LONG: u64 = 1000;
 
@@ -135,6 +135,12 @@ fn p99(mut values: Vec<Duration>) -> Duration {
     values.get(values.len() * 99 / 100).copied().unwrap_or_default()
 }
 
+fn median(values: &[u64]) -> u64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
+}
+
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -160,7 +166,7 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
     })
     .await
     .unwrap();
-    let (mut good, mut early) = (0, None);
+    let (mut good, mut resident) = (0, Vec::new());
     for swap in 1..=swaps {
         if swap.is_multiple_of(BAD_EVERY) {
             let (bad, words) = &editions.bad[(swap / BAD_EVERY % 2) as usize];
@@ -171,11 +177,8 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
             replace(&ferrata, &editions.good[(good % 2) as usize]).await;
             progress.announced.store(good, Ordering::SeqCst);
         }
-        if swap == swaps.div_ceil(10) {
-            early = Some(resident_kib(ferrata.pid()));
-        }
+        resident.push(resident_kib(ferrata.pid()));
     }
-    let late = resident_kib(ferrata.pid());
     progress.over.store(true, Ordering::SeqCst);
     let mut took = Took::default();
     for agent in agents {
@@ -183,9 +186,11 @@ async fn a_connector_is_swapped_under_load_and_no_call_fails_or_is_answered_by_t
         took.quiet.extend(quiet);
         took.swapping.extend(swapping);
     }
-    let (early, calls) = (early.unwrap(), took.quiet.len() + took.swapping.len());
+    let calls = took.quiet.len() + took.swapping.len();
+    let tenth = resident.len().div_ceil(10);
+    let (early, late) = (median(&resident[tenth..2 * tenth]), median(&resident[resident.len() - tenth..]));
     eprintln!(
-        "{swaps} swaps, {good} of them good, {calls} calls, {early} KiB resident after a tenth and {late} KiB at the end; 99 of 100 calls took less than {:?} \
+        "{swaps} swaps, {good} of them good, {calls} calls, {early} KiB resident in the second tenth and {late} KiB in the last; 99 of 100 calls took less than {:?} \
          without swaps and {:?} with them",
         p99(took.quiet),
         p99(took.swapping)
