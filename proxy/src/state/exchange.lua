@@ -243,7 +243,10 @@ local function exchange(wall)
   spent = spent + more + count(wall, wall.arrived, now - wall.age)
   local used = spent + held + wall.outstanding + wall.emergency
   if wall.seen >= 0 then
-    blind = 0
+    -- The upstream's count is worth a memory once everything has arrived that was leased or under way when there was one, and was counted.
+    local since = blind - lasts
+    if wall.kind == 'c' then since = wiped > 0 and wiped or now end
+    if now - since > 2 * hold then blind = 0 end
     if wall.seen > used then
       spent = spent + count(wall, wall.seen - used, now)
       used = wall.seen

@@ -383,7 +383,8 @@ impl Meter {
             let fellows = limit - limit / parts;
             let others = used.saturating_sub(all.saturating_add(fellows));
             self.outside.see(others, resets, seen.asked_at, now.mono);
-            self.seen = self.grant.is_some().then_some(used.saturating_sub(left));
+            // A store that forgot takes this for all there is: it is told the whole.
+            self.seen = self.grant.is_some().then_some(used);
         }
     }
 
