@@ -211,10 +211,8 @@ impl Plan {
             Keeping::Memory | Keeping::Disk => 0,
         };
         let crashes = crashes.map(|_| crash(rng, mood.troubled_until(length), first..sidecars)).collect();
-        let most_workflows = if is_shared { 8 } else { 20 };
-        let has_workflows = rng.bool();
-        let workflows =
-            if has_workflows { workflows(rng, most_workflows, length, agents.len()) } else { Vec::new() };
+        let has_workflows = mood == Mood::Calm || rng.bool();
+        let workflows = if has_workflows { workflows(rng, mood, length, agents.len()) } else { Vec::new() };
         Self {
             length,
             epoch: Night::epoch_of(night.as_ref()),
@@ -272,9 +270,11 @@ fn agents(rng: &mut Rng, sidecars: u64, walls: &[Wall]) -> Vec<Agent> {
     agents
 }
 
-fn workflows(rng: &mut Rng, most: u8, length: Ms, agents: usize) -> Vec<Workflow> {
+fn workflows(rng: &mut Rng, mood: Mood, length: Ms, agents: usize) -> Vec<Workflow> {
+    // Those who come while the walls are empty get what they want, and others come when they make use of it.
+    let (most, until, least_made) = if mood == Mood::Calm { (10, 20 * SECOND, 80) } else { (12, length, 30) };
     let workflow = |rng: &mut Rng| {
-        let from = rng.u64(0..length);
+        let from = rng.u64(0..until);
         // Its last step is made while everything is still there.
         let life = rng.u64(5 * SECOND..=3 * MINUTE).min(length + 10 * SECOND - from);
         Workflow {
@@ -282,7 +282,7 @@ fn workflows(rng: &mut Rng, most: u8, length: Ms, agents: usize) -> Vec<Workflow
             from,
             steps: rng.u64(1..=12),
             life,
-            makes_percent: rng.u64(30..=100),
+            makes_percent: rng.u64(least_made..=100),
             gives_back: rng.bool().then(|| rng.u64(0..life)),
         }
     };

@@ -64,17 +64,29 @@ impl Judge {
 
     /// The same, and nothing came between that excuses its sidecar: somebody else's use, or a store that cannot be reached.
     fn is_owed(&self, call: Facts, now: Ms) -> bool {
-        let is_void = |r: &Reserved, v: &Void| {
-            v.sidecar.is_none_or(|sidecar| sidecar == call.sidecar) && v.from <= now && r.made <= v.to
-        };
         let is_throttled = match self.keeping {
             Keeping::Shared(_) => self.sides.iter().any(|side| side.throttled),
             Keeping::Memory | Keeping::Disk => self.sides[call.sidecar].throttled,
         };
-        let stands = |r: &Reserved| !self.voids.iter().any(|void| is_void(r, void));
         // To whom the clock says that it is yesterday, what was spent then is spent.
         let knows_the_day = self.walls.iter().all(|(wall, _)| self.knows_the_day(call.sidecar, wall, now));
-        !is_throttled && knows_the_day && self.reserved_for(call, now).is_some_and(stands)
+        !is_throttled && knows_the_day && self.reserved_for(call, now).is_some_and(|r| self.stands(r, now))
+    }
+
+    /// Whether nothing came between that ends a promise before its time.
+    fn stands(&self, reserved: &Reserved, now: Ms) -> bool {
+        let is_void = |v: &Void| {
+            v.sidecar.is_none_or(|sidecar| sidecar == reserved.sidecar)
+                && v.from <= now
+                && reserved.made <= v.to
+        };
+        !self.voids.iter().any(is_void)
+    }
+
+    /// What was promised of that wall in a sidecar, has not gone, and surely stands.
+    pub(super) fn surely_promised(&self, sidecar: usize, wall: &Wall, now: Ms) -> u64 {
+        let is_of = |r: &&Reserved| sidecar == r.sidecar && now < r.until && self.stands(r, now);
+        if wall.span <= WAITED_FOR { 0 } else { self.reserved.values().filter(is_of).map(|r| r.left).sum() }
     }
 
     /// What was promised of that wall in a sidecar, or in all, and has not gone.

@@ -95,7 +95,7 @@ impl Judge {
         let departures = sides.flat_map(|(name, side)| side.departures.iter().map(move |d| (name, d)));
         let is_known = |(name, d): &(usize, &Departure)| *name == call.sidecar || d.left + NEWS <= now;
         let known = departures.filter(is_known).map(|(_, departure)| departure);
-        let due_at = due(known, self.promised(Some(call.sidecar), wall, now), (wall, wall.count), now);
+        let due_at = due(known, self.surely_promised(call.sidecar, wall, now), (wall, wall.count), now);
         let all = self.sides.iter().flat_map(|side| &side.departures);
         let free = wall.count.saturating_sub(self.may_be_held(call.sidecar, wall, now));
         let latest = due(all, self.promised(None, wall, now), (wall, free), now) + bucket(wall) + NEWS;

@@ -69,14 +69,16 @@ impl Night {
     }
 }
 
-/// A short one, and perhaps a long one or one by the day: small enough to be met, large enough to be divided. `is_calm`: windows are over soon.
-pub(super) fn walls(rng: &mut Rng, night: Option<&Night>, is_calm: bool) -> Vec<Wall> {
+/// A short one, and perhaps a long one or one by the day: small enough to be met, large enough to be divided. `is_short`: windows are over soon.
+pub(super) fn walls(rng: &mut Rng, night: Option<&Night>, is_short: bool) -> Vec<Wall> {
+    // Of the last two nothing can be reserved: they are waited for.
     let short =
-        [("20/min", 20, MINUTE), ("8/s", 8, SECOND), ("60/min", 60, MINUTE), ("30/10s", 30, 10 * SECOND)];
+        [("20/min", 20, MINUTE), ("60/min", 60, MINUTE), ("8/s", 8, SECOND), ("30/10s", 30, 10 * SECOND)];
+    let kinds = if is_short && rng.bool() { 2 } else { short.len() };
     // Beyond 4 096 a wall is counted in buckets.
     let long = [("150/5min", 150, 5 * MINUTE), ("400/h", 400, 60 * MINUTE), ("5000/5min", 5_000, 5 * MINUTE)];
     let wall = |(text, count, span): (&'static str, u64, Ms)| Wall { count, span, text, midnight: None };
-    let mut walls = vec![wall(short[rng.usize(..short.len())])];
+    let mut walls = vec![wall(short[rng.usize(..kinds)])];
     if let Some(night) = night {
         let (count, text) = night.walls[rng.usize(..night.walls.len())];
         let by_day = Wall { count, span: DAY, text, midnight: Some(night.at) };
@@ -85,7 +87,7 @@ pub(super) fn walls(rng: &mut Rng, night: Option<&Night>, is_calm: bool) -> Vec<
             return vec![by_day];
         }
         walls.push(by_day);
-    } else if is_calm {
+    } else if is_short {
         return walls;
     } else if rng.bool() {
         walls.push(wall(long[rng.usize(..long.len())]));
