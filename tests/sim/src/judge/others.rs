@@ -102,8 +102,8 @@ impl Judge {
 
     /// A sidecar is refused what it sent at that time. What was under way when the last refusal was heard shows nothing new.
     pub(super) fn lowers(&mut self, sidecar: usize, sent_at: Ms, now: Ms) {
-        // With more than one wall, nobody can tell from outside which it is.
-        let [(wall, _)] = &self.walls[..] else { return };
+        // With more than one wall, nobody can tell from outside which it is; and who was told what others use is not surprised.
+        let ([(wall, _)], None) = (&self.walls[..], self.shows) else { return };
         let step = wall.span.clamp(STEPS.0, STEPS.1);
         let (who, heard) = self.sharing(sidecar);
         let lowered = self.lowered.entry(who).or_insert(Lowered { at: now, last: now });
