@@ -194,7 +194,8 @@ impl Plan {
             tail: rng.u64(300..=8_000),
         };
         let says_when = rng.u8(0..4) > u8::from(mood == Mood::Mixed);
-        let shows = rng.bool().then(|| rng.usize(..walls.len()));
+        // In a crowd it is refusals that show it.
+        let shows = (mood != Mood::Crowded && rng.bool()).then(|| rng.usize(..walls.len()));
         let keeping = match rng.u8(0..3) {
             _ if is_shared => Keeping::Shared(Store::of(rng, mood, length, sidecars)),
             0 => Keeping::Disk,
