@@ -56,6 +56,8 @@ impl Sidecar {
         let (config, log) = (setup.write()?, Log(TempDir::with_prefix("ferrata-log-")?));
         let ready = log.0.path().join("ready.json");
         let mut command = ferrata::command_of(binary)?;
+        // As in the image: the allocator asks for huge pages before the program can refuse them.
+        command.env("MIMALLOC_ALLOW_THP", "0");
         command.env("FERRATA_CACHE_FOLDER", cache).arg("run").arg("--config").arg(config);
         command.arg("--ready-file").arg(&ready).stdout(Stdio::null()).stderr(File::create(log.file())?);
         let began = Instant::now();
