@@ -224,11 +224,18 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "midnight-forgets",
         "what is under way at midnight does not count on the next day",
-        &[(
-            "policy/limit/calendar.rs",
-            "self.done = std::mem::take(&mut self.carried);",
-            "self.done = std::mem::take(&mut self.carried);\n                self.held = 0;",
-        )],
+        &[
+            (
+                "policy/limit/calendar.rs",
+                "self.done = std::mem::take(&mut self.carried);",
+                "self.done = std::mem::take(&mut self.carried);\n                self.held = 0;",
+            ),
+            (
+                "policy/limit/calendar.rs",
+                "        self.release(cost);\n        self.record(cost);",
+                "        if self.held >= cost {\n            self.release(cost);\n            self.record(cost);\n        }",
+            ),
+        ],
     ),
     mutant(
         "use-overlooked",
