@@ -85,7 +85,7 @@ impl Fleet {
         let letter = post.sent;
         side.letter = Some(letter);
         post.letters.insert(letter, Letter { sidecar, life: side.life, call, answer: None });
-        if passes(plan, sidecar, at) {
+        if passes(plan, sidecar, at) && self.rng.u64(0..100) >= plan.lost_percent {
             self.agenda.enter(at + takes, Event::StoreHears { letter });
         }
         self.agenda.enter(at + PATIENCE, Event::Unheard { letter });

@@ -18,7 +18,7 @@ pub struct Store {
     pub emergency: Ms,
     /// Longest way of a message to or from it.
     pub latency: Ms,
-    /// Of a hundred answers, those that are lost although what was asked is done.
+    /// Of a hundred questions, those that are lost on their way; and of a hundred answers, although what was asked is done.
     pub lost_percent: u64,
     pub faults: Vec<StoreFault>,
     /// Sidecars below this one never die and are never cut off. A store that was wiped, or whose clock was set, knows nothing of it: somebody must
