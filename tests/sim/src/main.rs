@@ -23,7 +23,7 @@ include!(concat!(env!("OUT_DIR"), "/sidecar/modules.rs"));
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
 use mutants::{CREDENTIAL_MUTANTS, MUTANTS, Mutant, VARIABLE};
@@ -34,8 +34,8 @@ const USAGE: &str = "usage: cargo sim [-- [--only walls|credentials] [--seeds N]
   --only NAME     one of the two scenarios; both if nothing is said
   --seeds N       how many seeds to run; 1000 if nothing is said
   --from S        the first of them; 0 if nothing is said
-  --mutants NAME  break the policies on purpose, by the mistake of that name or by `all`, one after the other, and see that each is found
-                  within the seeds";
+  --mutants NAME  break the policies on purpose, by the mistake of that name or by `all`, one after the other on each core, and see that each
+                  is found within the seeds";
 
 /// How often a seed is run twice, to see that it gives the same trace.
 const REPEAT_EVERY: u64 = 100;
@@ -144,7 +144,7 @@ fn simulate_one(scenario: &Scenario, asked: &Asked) -> Result<bool, String> {
     let is_mutant = option_env!("FERRATA_SIM_MUTANT").is_some_and(|name| !name.is_empty());
     let (next, found) = (AtomicU64::new(asked.from), AtomicBool::new(false));
     let end = asked.from.saturating_add(asked.seeds);
-    let work = || {
+    let work = |_| {
         let mut runs = Runs::new();
         while !(is_mutant && found.load(Ordering::Relaxed)) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -157,16 +157,7 @@ fn simulate_one(scenario: &Scenario, asked: &Asked) -> Result<bool, String> {
         }
         Ok(runs)
     };
-    let runs = std::thread::scope(|scope| {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        let ended = |worker: ScopedJoinHandle<Result<Runs, String>>| match worker.join() {
-            Ok(runs) => runs,
-            Err(_) => Err("a run broke off".to_owned()),
-        };
-        workers.into_iter().map(ended).collect::<Result<Vec<_>, _>>()
-    })?;
-    let runs: Runs = runs.into_iter().flatten().collect();
+    let runs: Runs = on_each_core(work)?.into_iter().flatten().collect();
     let mut all = Verdict::new(scenario.invariants);
     runs.iter().for_each(|(seed, run)| all.add(&format!("seed {seed}"), &run.verdict));
     let mut calls: usize = runs.values().map(|run| run.calls).sum();
@@ -178,6 +169,19 @@ fn simulate_one(scenario: &Scenario, asked: &Asked) -> Result<bool, String> {
     println!("{}: {} seeds from {}, {calls} calls", scenario.name, asked.seeds, asked.from);
     report(scenario.invariants, &all);
     Ok(!all.failed())
+}
+
+/// What the same work, done on every core at once, gives; it is told on which.
+fn on_each_core<T: Send>(work: impl Fn(usize) -> Result<T, String> + Sync) -> Result<Vec<T>, String> {
+    let (cores, work) = (std::thread::available_parallelism().map_or(1, NonZero::get), &work);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|core| scope.spawn(move || work(core))).collect();
+        let ended = |worker: ScopedJoinHandle<Result<T, String>>| match worker.join() {
+            Ok(done) => done,
+            Err(_) => Err("a run broke off".to_owned()),
+        };
+        workers.into_iter().map(ended).collect()
+    })
 }
 
 /// By seed.
@@ -208,7 +212,6 @@ fn report(invariants: Invariants, verdict: &Verdict) {
 }
 
 fn kill_mutants(asked: &Asked) -> Result<bool, String> {
-    let mut all_killed = true;
     let asked_for =
         |mutant: &Mutant| asked.mutants.as_deref().is_some_and(|name| name == ALL || name == mutant.name);
     let known = || asked.scenarios().flat_map(|scenario| scenario.mutants.iter().map(move |m| (scenario, m)));
@@ -217,23 +220,28 @@ fn kill_mutants(asked: &Asked) -> Result<bool, String> {
         let names: Vec<_> = known().map(|(_, mutant)| mutant.name).collect();
         return Err(format!("there are these mutants: {}", names.join(", ")));
     }
-    for (scenario, mutant) in wanted {
-        let found = hunt(scenario, mutant, asked)?;
-        all_killed &= found.is_some();
-        let verdict = found.unwrap_or_else(|| format!("LIVES through {} seeds", asked.seeds));
-        println!("{:<30} {:<70} {verdict}", mutant.name, mutant.mistake);
-    }
-    Ok(all_killed)
+    let next = AtomicUsize::new(0);
+    let work = |core| {
+        let mut all_killed = true;
+        while let Some((scenario, mutant)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = hunt(scenario, mutant, asked, core)?;
+            all_killed &= found.is_some();
+            let verdict = found.unwrap_or_else(|| format!("LIVES through {} seeds", asked.seeds));
+            println!("{:<30} {:<70} {verdict}", mutant.name, mutant.mistake);
+        }
+        Ok(all_killed)
+    };
+    Ok(on_each_core(work)?.into_iter().all(|all_killed| all_killed))
 }
 
 /// Builds the simulator with this mistake and runs it; what it found, if it did.
-fn hunt(scenario: &Scenario, mutant: &Mutant, asked: &Asked) -> Result<Option<String>, String> {
+fn hunt(scenario: &Scenario, mutant: &Mutant, asked: &Asked, core: usize) -> Result<Option<String>, String> {
     let program =
         std::env::current_exe().map_err(|e| format!("where the simulator is cannot be told: {e}"))?;
-    let folder = program.with_file_name("sim-mutants");
+    let folder = program.with_file_name(format!("sim-mutants-{core}"));
     let cargo = |command: &str| {
         let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-        // A folder of its own, so that the simulator that runs is not replaced under its feet.
+        // A folder of its own, so that neither the simulator that runs nor another mutant is replaced under its feet.
         cargo.args([command, "--quiet", "--locked", "--package", "ferrata-sim", "--target-dir"]).arg(&folder);
         // A mutant differs from the one before in a line or two.
         cargo.env(VARIABLE, mutant.name).env("CARGO_INCREMENTAL", "1");
@@ -243,13 +251,21 @@ fn hunt(scenario: &Scenario, mutant: &Mutant, asked: &Asked) -> Result<Option<St
     if !built.success() {
         return Err(format!("the mutant `{}` cannot be built", mutant.name));
     }
-    let (from, seeds) = (asked.from.to_string(), asked.seeds.to_string());
-    let mut run = cargo("run");
-    run.args(["--", "--only", scenario.name, "--from", &from, "--seeds", &seeds]).stderr(Stdio::inherit());
-    let output = run.output().map_err(|e| format!("the mutant `{}` cannot be run: {e}", mutant.name))?;
-    let report = String::from_utf8_lossy(&output.stdout);
+    let run = |from: u64, seeds: u64| {
+        let mut run = cargo("run");
+        run.args(["--", "--only", scenario.name, "--from", &from.to_string(), "--seeds", &seeds.to_string()]);
+        let output = run.stderr(Stdio::inherit()).output();
+        let output = output.map_err(|e| format!("the mutant `{}` cannot be run: {e}", mutant.name))?;
+        Ok::<_, String>(broken(&String::from_utf8_lossy(&output.stdout)))
+    };
+    let is_asked_for = (asked.from..asked.from.saturating_add(asked.seeds)).contains(&mutant.seed);
+    let found = if is_asked_for { run(mutant.seed, 1)? } else { None };
+    found.map_or_else(|| run(asked.from, asked.seeds), |found| Ok(Some(found)))
+}
+
+/// The first invariant that a report calls broken, and how.
+fn broken(report: &str) -> Option<String> {
     let mut lines = report.lines().skip_while(|line| !line.starts_with("BROKEN"));
-    let broken = lines.next().and_then(|line| line.split_whitespace().nth(1));
-    Ok(broken
-        .map(|invariant| format!("killed by `{invariant}`: {}", lines.next().unwrap_or_default().trim())))
+    let invariant = lines.next()?.split_whitespace().nth(1)?;
+    Some(format!("killed by `{invariant}`: {}", lines.next().unwrap_or_default().trim()))
 }

@@ -9,6 +9,9 @@ pub struct Mutant {
     /// In words, for the report.
     #[allow(dead_code, reason = "the build script reports nothing")]
     pub mistake: &'static str,
+    /// The first seed that found it, which is tried before the others.
+    #[allow(dead_code, reason = "the build script runs nothing")]
+    pub seed: u64,
     /// Each a file below the sidecar's sources, a text that stands in it once, and what stands there instead.
     #[allow(dead_code, reason = "only the build script reads it")]
     pub edits: &'static [(&'static str, &'static str, &'static str)],
@@ -17,20 +20,23 @@ pub struct Mutant {
 const fn mutant(
     name: &'static str,
     mistake: &'static str,
+    seed: u64,
     edits: &'static [(&'static str, &'static str, &'static str)],
 ) -> Mutant {
-    Mutant { name, mistake, edits }
+    Mutant { name, mistake, seed, edits }
 }
 
 pub const MUTANTS: &[Mutant] = &[
     mutant(
         "window-off-by-one",
         "a wall lets one more through than it should",
+        1,
         &[("policy/limit/meter.rs", "if ours + weight > ceiling {", "if ours + weight > ceiling + 1 {")],
     ),
     mutant(
         "window-too-short",
         "a charge is forgotten a fiftieth of the window early",
+        1,
         &[(
             "policy/limit/rolling.rs",
             "Moment(end.saturating_add(self.window))",
@@ -40,6 +46,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "charge-dropped-at-answer",
         "a charge is given back when the answer is there",
+        0,
         &[(
             "policy/limit/mod.rs",
             "meter.arrived(charge.cost, charge.generation, now);",
@@ -49,6 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "charge-dropped-at-abandonment",
         "a call that is given up has its charge given back",
+        2,
         &[
             ("policy/limit/mod.rs", "charge.sent = true;", "charge.sent = false;"),
             (
@@ -61,6 +69,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "charge-not-returned",
         "what was never sent, or was given up, is charged for ever",
+        1,
         &[(
             "egress/account/core.rs",
             "self.stragglers.push_back((now.mono + STRAGGLER, charge));",
@@ -70,6 +79,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "straggler-ignored",
         "a request that is still on its way is not waited for when its call is given up",
+        5,
         &[(
             "egress/account/core.rs",
             "self.stragglers.push_back((now.mono + STRAGGLER, charge));",
@@ -79,6 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "budget-ignored",
         "retries have no budget",
+        30,
         &[
             (
                 "policy/retry/budget.rs",
@@ -91,6 +102,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "unsafe-retried",
         "what may have been done is done again",
+        4,
         &[(
             "policy/retry/mod.rs",
             "if failure == Failure::Unclear && self.repeat == Repeat::Twice {",
@@ -100,6 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "throttle-cut-short",
         "the system's pause is kept for half of its time",
+        32,
         &[(
             "policy/limit/mod.rs",
             "gate.close(retry_after, now);",
@@ -109,6 +122,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "refused-until-too-early",
         "a refusal names a time that is early by 10 ms",
+        2,
         &[(
             "policy/limit/mod.rs",
             "retry_at: stop.until.map(|mono| Now { mono, wall: now.wall_at(mono) }),",
@@ -118,6 +132,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "breaker-never-opens",
         "failures in a row mean nothing",
+        18,
         &[(
             "policy/breaker/circuit.rs",
             "if consecutive >= self.settings.consecutive {",
@@ -127,6 +142,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "maintenance-ignored",
         "a system is asked although it is known to be down",
+        4,
         &[(
             "policy/breaker/mod.rs",
             "maintenance::end(&self.maintenance, now.wall)",
@@ -136,6 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "probe-never-freed",
         "a probe whose caller went away keeps everybody out",
+        5,
         &[(
             "policy/breaker/circuit.rs",
             "            *probing = false;\n        }\n    }\n\n    fn record_closed",
@@ -145,11 +162,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "place-leaked",
         "the bulkhead's places are not given back",
+        0,
         &[("policy/bulkhead.rs", "self.used = self.used.saturating_sub(1);", "")],
     ),
     mutant(
         "newcomers-overtake",
         "whoever comes may go before those who wait",
+        5,
         &[(
             "egress/account/core.rs",
             "if self.queue.usage().0 > 0 && !self.limits.has_booked(&limit_asked(request), now) {",
@@ -159,6 +178,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "loudest-first",
         "the agent that went last goes first again",
+        2,
         &[(
             "policy/queue/ring.rs",
             "_ => self.lanes.push_back(lane),",
@@ -168,6 +188,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "asleep",
         "nobody is woken when a window has room again",
+        3,
         &[(
             "egress/account/core.rs",
             "[straggler, booking, self.queue.next_deadline(), opens]",
@@ -177,26 +198,31 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "background-starves",
         "background work never takes from what is kept for people",
+        369,
         &[("egress/account/core.rs", "if now.mono >= asking.pressing_at {", "if false {")],
     ),
     mutant(
         "reservation-not-charged",
         "what is reserved is free for everybody else",
+        2,
         &[("policy/limit/meter.rs", "self.window.hold(cost);", "")],
     ),
     mutant(
         "reservation-spent-twice",
         "a workflow makes more calls than it reserved, without charge",
+        102,
         &[("policy/limit/booking.rs", "part.left -= 1;", "")],
     ),
     mutant(
         "reservation-not-returned",
         "what is left of a reservation never goes back",
+        2,
         &[("policy/limit/booking.rs", "parts().for_each(|part| self.give_part_back(part));", "")],
     ),
     mutant(
         "reservation-ignored",
         "a call that was reserved asks like any other",
+        2,
         &[(
             "policy/limit/mod.rs",
             "if let Some(place) = self.booked(asked, now) {",
@@ -206,6 +232,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "reservation-kept-to-oneself",
         "what a sidecar has reserved, the store leases to others",
+        45,
         &[(
             "policy/limit/kept.rs",
             "(meter.limit(), meter.window.held())",
@@ -215,6 +242,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "day-by-the-clock-alone",
         "a clock that is set forward begins a new day",
+        2,
         &[(
             "policy/limit/calendar.rs",
             "Some(p) if now.wall >= p.end && now.mono >= self.end => {",
@@ -224,6 +252,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "midnight-forgets",
         "what is under way at midnight does not count on the next day",
+        31,
         &[
             (
                 "policy/limit/calendar.rs",
@@ -240,6 +269,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "use-overlooked",
         "what others use is not counted although the answers tell it",
+        96,
         &[(
             "policy/limit/meter.rs",
             "self.outside.see(others, resets, seen.asked_at, now.mono);",
@@ -249,6 +279,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "refusal-teaches-nothing",
         "who is refused although there was room goes on as before",
+        1,
         &[(
             "policy/limit/learn.rs",
             "(self.limit(configured) * LOWERED_PERCENT / 100).max(floor)",
@@ -258,11 +289,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "restart-forgets",
         "what was granted when a process died is not counted by the next one",
+        0,
         &[("policy/limit/kept.rs", "rolling.record(written.open, now.mono);", "")],
     ),
     mutant(
         "spent-before-written",
         "more is spent than was on disk before",
+        2,
         &[(
             "policy/limit/kept.rs",
             "grant.written(reservation.more);",
@@ -272,11 +305,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "leases-uncounted",
         "the store does not count what it has leased to others",
+        8,
         &[("state/exchange.lua", "held = held + int(value)", "held = held")],
     ),
     mutant(
         "silent-forgotten",
         "the store takes for unspent what it has leased to a sidecar that it does not hear",
+        8,
         &[
             ("state/exchange.lua", "ends = heard[id] + hold +", "ends = heard[id] +"),
             ("state/exchange.lua", "spent = spent + count(wall, int(value), ends)", "spent = spent"),
@@ -285,6 +320,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "question-dropped",
         "what a sidecar told the store and got no answer to is not told again",
+        8,
         &[(
             "state/lease.rs",
             "        if self.talk.is_answered() {\n            if now.mono < self.due_at",
@@ -294,6 +330,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "arrivals-antedated",
         "the store counts arrivals a second too early",
+        8,
         &[(
             "state/exchange.lua",
             "count(wall, wall.arrived, now - wall.age)",
@@ -303,6 +340,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "wipe-unnoticed",
         "a store that was wiped is believed to know everything",
+        130,
         &[
             (
                 "state/exchange.lua",
@@ -315,11 +353,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "clock-believed",
         "whoever sets the store's clock forward empties its windows",
+        86,
         &[("state/exchange.lua", "if now > anchor + mono + JITTER_MS then", "if false then")],
     ),
     mutant(
         "wipe-unforgiven",
         "a store that was wiped never grants anything again",
+        8,
         &[
             ("state/exchange.lua", "blind = math.max(blind, wiped + lasts)", "blind = now + lasts"),
             ("state/exchange.lua", "'w', text(wiped),", "'w', '0',"),
@@ -328,6 +368,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "store-given-up",
         "a store that did not answer once is not asked again for an hour",
+        8,
         &[(
             "state/lease.rs",
             "self.not_before = now.mono + self.pause;",
@@ -337,6 +378,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "pause-kept-to-oneself",
         "what the system asked one sidecar for, the store does not tell the others",
+        113,
         &[(
             "state/exchange.lua",
             "string.sub(names, int(length) + 1), till - now }",
@@ -346,11 +388,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "learned-by-oneself",
         "that somebody else uses the quota, the store does not tell the others",
+        336,
         &[("state/exchange.lua", "if low > 0 and low < limit then limit", "if false then limit")],
     ),
     mutant(
         "refused-for-too-long",
         "the store names a time that is late by the window",
+        137,
         &[(
             "state/exchange.lua",
             "if excess <= 0 then return int(at) - now end",
@@ -364,11 +408,13 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "refreshed-too-late",
         "a token is refreshed when it no longer serves",
+        0,
         &[("credential/lifecycle/plan.rs", "const REFRESH_FROM: u32 = 65;", "const REFRESH_FROM: u32 = 95;")],
     ),
     mutant(
         "end-ignored",
         "a token serves for half a minute after its end",
+        5,
         &[(
             "credential/lifecycle/plan.rs",
             "        !self.refused && self.expires.is_none_or(in_time)",
@@ -378,6 +424,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "age-ignored",
         "what was won long ago counts as new when it is taken up",
+        7,
         &[(
             "credential/lifecycle/plan.rs",
             "let end_of = |life: Duration| now + life.saturating_sub(kept.age);",
@@ -387,6 +434,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "lock-ignored",
         "a refresh is made although somebody else is at it",
+        4,
         &[(
             "credential/lifecycle/run.rs",
             "Began::Newer(_) | Began::Held => self.stand_by(Step::Rest, random, now),",
@@ -396,6 +444,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "newer-ignored",
         "what somebody else won meanwhile is not taken up, and the token before it is spent",
+        5,
         &[
             (
                 "credential/lifecycle/run.rs",
@@ -412,6 +461,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "served-before-written",
         "a new token serves before its record is durable",
+        4,
         &[(
             "credential/lifecycle/run.rs",
             "self.granted = Some((self.of_family(terms), sent));\n                self.commit()",
@@ -421,6 +471,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "grant-forgotten",
         "what was granted is given up when the store is away",
+        12,
         &[(
             "credential/lifecycle/run.rs",
             "                self.pause = Some(Pause { until: now.mono + wait, why: Some(Failure::Store) });\n            }\n        }\n        self.go(Work::Nothing, Step::Rest)",
@@ -430,6 +481,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "not-repeated",
         "what nobody knows the outcome of waits for the next attempt",
+        23,
         &[(
             "credential/lifecycle/run.rs",
             "Exchanged::Unknown if !again => self.exchange(true, now),",
@@ -439,6 +491,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "pauses-do-not-grow",
         "a provider in trouble is asked as often after the tenth failure as after the first",
+        26,
         &[(
             "credential/lifecycle/wait.rs",
             "base.saturating_mul(2_u32.saturating_pow(in_a_row.saturating_sub(1)))",
@@ -448,6 +501,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "invalid-resent",
         "a token that the provider calls invalid is sent again after a pause",
+        0,
         &[(
             "credential/lifecycle/run.rs",
             "            (Work::Rereading, _) => self.bury(),",
@@ -457,6 +511,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "death-kept-secret",
         "nobody is told that a refresh token is dead",
+        0,
         &[(
             "credential/lifecycle/alarm.rs",
             "self.dead = self.dead.or(Some(false));",
@@ -466,6 +521,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "failure-kept-secret",
         "nobody is told of the first failure",
+        1,
         &[(
             "credential/lifecycle/alarm.rs",
             "lapses, told_first: false, told: 0",
@@ -475,6 +531,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "parts-kept-secret",
         "nobody is told how the life that is left runs out",
+        3,
         &[(
             "credential/lifecycle/alarm.rs",
             "const LEFT: [u8; 3] = [50, 25, 10];",
@@ -484,6 +541,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "end-told-late",
         "the end of a refresh token is announced when it is there",
+        0,
         &[(
             "credential/lifecycle/alarm.rs",
             "Threshold::Day => DAY.min(family / DAY_SHARE),",
