@@ -1,4 +1,6 @@
-//! Telling one state of a file from another.
+//! Telling one state of a file from another, and when it is time to look.
+
+pub mod watch;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

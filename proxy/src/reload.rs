@@ -1,9 +1,9 @@
-//! Keeps what is in force in step with the files: the configuration and the connectors' components.
+//! Keeps what is in force in step with the files: the configuration, the connectors' components and their secrets.
 //!
 //! A change is tried aside and takes effect as a whole, or not at all: what cannot be loaded leaves the old in force and says so. Calls in
 //! flight finish on the generation that they started on.
 
-mod watch;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::connector::{self, Bounds, CompiledCache, Connector, Engine};
 use crate::credential::Keepings;
 use crate::egress::account::Accounts;
 use crate::file::Stamp;
+use crate::file::watch::Watch;
 use crate::gate::{AccessRules, Catalog, Gate, Slot};
 use crate::memory;
 use crate::server::Drain;
-use watch::Watch;
 
 /// How long a connector that could not be loaded rests before it is tried again: what it needs at start may come back.
 const RETRY_BROKEN: Duration = Duration::from_secs(30);
@@ -165,7 +165,13 @@ impl Reloader {
     }
 
     /// Looks whenever something around the files changes, until the drain begins.
-    pub async fn run(mut self, mut drain: Drain) {
+    pub async fn run(self, drain: Drain) {
+        // Beside each other: a secret does not wait for a component that compiles.
+        let secrets = secrets::follow(Arc::clone(&self.gate), drain.clone());
+        tokio::join!(secrets, self.follow(drain));
+    }
+
+    async fn follow(mut self, mut drain: Drain) {
         let mut watch = Watch::new();
         loop {
             watch.follow(self.files());

@@ -75,6 +75,26 @@ async fn a_secret_that_is_swapped_twice_under_load_fails_no_call_and_the_old_one
     }
 }
 
+#[tokio::test]
+async fn a_secret_that_is_torn_is_said_before_anybody_uses_it() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let folder = setup.folder().join("mounted");
+    project(&folder, "first", "token-of-the-first-generation");
+    let mut probe = connectors::probe(&setup, &upstream).unwrap();
+    probe["credentials"]["bot"]["token"] = json!(folder.join("token"));
+    let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
+    done(ferrata.mcp().call("probe_read", json!({})).await.unwrap());
+
+    project(&folder, "torn", "");
+    let said = async || ferrata.log().contains("a secret cannot be read").then_some(());
+    wait::until("the warning", said).await.unwrap();
+    done(ferrata.mcp().call("probe_read", json!({})).await.unwrap());
+    assert!(
+        upstream.seen().iter().all(|request| request.header("authorization").contains("first-generation"))
+    );
+}
+
 const CLIENT: &str = "the-client";
 
 /// The connector with a login, with a refresh token whose successors are kept.

@@ -5,6 +5,7 @@
 //! read again, and no two fields are ever of different generations. What cannot be read, or is empty, leaves the old in force, and is said.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use super::source::Source;
 use super::{Material, SecretValue};
 use crate::file::Stamp;
 
-/// How often the sources are looked at: a replaced secret is used no later than that. A secret that is refused before is read again
-/// at once.
+/// How often the sources are looked at while they are used, should nobody report a change: a replaced secret is used no later than that. A
+/// secret that is refused before is read again at once.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Readings of what changes meanwhile before that is given up until the next look: a swap takes microseconds.
@@ -104,6 +105,14 @@ impl FixedFields {
         newest.into_iter().chain(before)
     }
 
+    /// The files among the sources.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.sources.values().filter_map(|source| match source {
+            Source::File(path) => Some(path),
+            Source::Env(_) | Source::Value(_) => None,
+        })
+    }
+
     /// When the newest of the files was changed; none if there are none.
     pub fn changed(&self) -> Option<jiff::Timestamp> {
         self.sources.values().filter_map(Source::changed).max()
@@ -122,10 +131,16 @@ impl FixedFields {
         let mut last = self.last();
         let Some(reading) = &mut *last else { return self.read_first(&mut last) };
         if reading.looked.elapsed() >= LOOK_EVERY {
-            reading.looked = Instant::now();
-            self.look(reading);
+            self.refresh(reading);
         }
         Ok(reading.in_force())
+    }
+
+    /// Takes up what has changed. What nobody has used yet is read by its first use.
+    pub fn look(&self) {
+        if let Some(reading) = &mut *self.last() {
+            self.refresh(reading);
+        }
     }
 
     /// After a refusal of that version: other secrets, if there are any. Reads again, whatever the file system says about changes.
@@ -155,7 +170,8 @@ impl FixedFields {
     }
 
     /// Reads again if something looks different; the same mistake is said once.
-    fn look(&self, reading: &mut Reading) {
+    fn refresh(&self, reading: &mut Reading) {
+        reading.looked = Instant::now();
         let stamps = self.stamps();
         let is_known_bad = reading.bad.as_ref().is_some_and(|(bad, _)| *bad == stamps);
         if is_known_bad || (reading.bad.is_none() && stamps == reading.stamps) {

@@ -18,6 +18,7 @@ pub mod store;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -203,6 +204,16 @@ impl Credentials {
         Value::Object(
             self.iter().map(|credential| (credential.name.to_string(), credential.status())).collect(),
         )
+    }
+
+    /// The files that the operator keeps secrets in.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.iter().flat_map(|credential| credential.fields.files())
+    }
+
+    /// Takes up what has changed in them.
+    pub fn look(&self) {
+        self.iter().for_each(|credential| credential.fields.look());
     }
 
     /// Says what must be said of the operator's secrets by their age alone. To be called now and then.

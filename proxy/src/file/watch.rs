@@ -66,3 +66,26 @@ impl Watch {
         changed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// In real time: the report comes from the system. A look that nothing called for would come after [`LOOK_EVERY`], and be told from it.
+    #[tokio::test]
+    async fn a_link_that_is_swapped_beside_a_file_is_reported_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        symlink("..data/token", at("token")).unwrap();
+        symlink("..first", at("..data")).unwrap();
+        let mut watch = Watch::new();
+        watch.follow([at("token")].iter());
+        for next in ["..second", "..third"] {
+            symlink(next, at("..data_tmp")).unwrap();
+            std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
+            assert!(watch.changed().await);
+        }
+    }
+}
