@@ -52,6 +52,14 @@ package_of() {
     sed -n 's/^name = "\(.*\)"/\1/p' "$1" | head -1
 }
 
+# The connectors that come with Ferrata, and those for tests.
+connector_packages() {
+    local manifest
+    for manifest in {plugins,tests/guests}/*/Cargo.toml; do
+        package_of "$manifest"
+    done
+}
+
 find_postgres() {
     command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null
 }
