@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 
+use super::spelling::Names;
 use crate::config;
 use crate::connector::schema;
 use crate::egress::operation::Effect;
@@ -19,8 +20,15 @@ struct Rules {
     /// All, if none.
     effects: Option<Vec<Effect>>,
     confirm: Vec<String>,
-    overlays: HashMap<String, Validator>,
+    overlays: HashMap<String, Overlay>,
     max_priority: Priority,
+}
+
+/// A schema laid over a tool's own.
+pub struct Overlay {
+    pub schema: Validator,
+    /// What it is about.
+    pub names: Names,
 }
 
 impl AccessRules {
@@ -31,7 +39,7 @@ impl AccessRules {
             let overlays = access.arguments.iter().map(|(tool, json)| {
                 let compiled = schema::compile(json);
                 compiled
-                    .map(|s| (tool.clone(), s))
+                    .map(|schema| (tool.clone(), Overlay { schema, names: Names::of(json) }))
                     .map_err(|e| format!("access.{agent}.arguments.{tool}: {e}"))
             });
             Ok((
@@ -80,7 +88,7 @@ impl AccessRules {
     }
 
     /// The schema laid over the tool's own, for this agent.
-    pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Validator> {
+    pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Overlay> {
         self.0.as_ref()?.get(agent)?.overlays.get(tool)
     }
 

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jsonschema::Validator;
 
-use super::access::AccessRules;
+use super::access::{AccessRules, Overlay};
 use super::record::Meters;
 use super::{fallbacks, reserve};
 use crate::call::Caller;
@@ -298,7 +297,7 @@ impl Catalog {
         self.access.must_confirm(agent, &tool.name, tool.effect())
     }
 
-    pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Validator> {
+    pub fn overlay(&self, agent: &str, tool: &str) -> Option<&Overlay> {
         self.access.overlay(agent, tool)
     }
 

@@ -13,6 +13,7 @@ mod fallbacks;
 mod record;
 mod reserve;
 mod seal;
+mod spelling;
 
 use std::sync::Arc;
 
@@ -200,11 +201,16 @@ impl Gate {
         record.note_arguments_fit();
         let catalog = self.catalog.load();
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
-            validate(overlay, &arguments, bytes).map_err(|fault| as_forbidden(fault, &call.caller))?;
+            validate(&overlay.schema, &arguments, bytes)
+                .map_err(|fault| as_forbidden(fault, &call.caller))?;
+            spelling::check(&call.arguments, Some(&overlay.names))?;
         }
         let (idempotency_key, resumes) = idempotency_key(call.idempotency_key.take())?;
         let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &arguments };
         let must_confirm = catalog.must_confirm(&call.caller.agent, tool);
+        if must_confirm {
+            spelling::check(&call.arguments, None)?;
+        }
         if must_confirm && !is_agreed(tool, call.consent, record)? {
             let shown = route.spec().redaction.apply(&call.arguments);
             let key = remembered(idempotency_key, resumes);

@@ -81,7 +81,7 @@ impl Gate {
         let catalog = self.catalog.load_full();
         let value = parse_arguments(&call.arguments)?;
         if let Some(overlay) = catalog.overlay(&call.caller.agent, &tool.name) {
-            validate(overlay, &value, call.arguments.get().len())
+            validate(&overlay.schema, &value, call.arguments.get().len())
                 .map_err(|f| as_forbidden(f, &call.caller))?;
         }
         let arguments = read(&value)?;
