@@ -97,7 +97,8 @@ impl Connectors {
         let mut problems = catalog.problems.clone();
         match catalog.unknown_in_rules() {
             unknown if unknown.is_empty() => {}
-            unknown => problems.push(format!("no connector has these tools: {}", unknown.join(", "))),
+            unknown => problems
+                .push(format!("nothing fits these rules, so they would do nothing: {}", unknown.join(", "))),
         }
         if problems.is_empty() { Ok(catalog) } else { Err(problems.join("; ")) }
     }

@@ -5,7 +5,7 @@ use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::Mcp;
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{done, fault};
@@ -57,6 +57,22 @@ async fn an_agent_sees_and_calls_what_it_was_given() {
         0,
         "an agent without an entry has nothing"
     );
+}
+
+#[tokio::test]
+async fn no_second_or_misspelled_argument_passes_a_constraint() {
+    let (upstream, ferrata) = start().await;
+    let reader = ferrata.agent().with("authorization", &format!("Bearer {READER}")).unwrap();
+    for (arguments, member) in [
+        (r#"{"path":"salaries","path":"reports/1"}"#, "`path`"),
+        (r#"{"path":"reports/1","Path":"salaries"}"#, "`Path`"),
+    ] {
+        let refused = reader.send(Method::POST, "/v1/tools/probe_read", arguments.into()).await.unwrap();
+        let problem = refused.json();
+        assert_eq!(problem["kind"], "invalid_arguments", "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(member), "{problem}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
 }
 
 #[tokio::test]

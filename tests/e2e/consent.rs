@@ -1,10 +1,11 @@
 //! Calls that a person must agree to.
 
 use ferrata_tests::connectors;
-use ferrata_tests::ferrata::Ferrata;
-use ferrata_tests::mcp::CAPABILITIES;
+use ferrata_tests::ferrata::{Ferrata, cli};
+use ferrata_tests::mcp::{self, CAPABILITIES};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::Upstream;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::deeds::Deed;
@@ -135,4 +136,40 @@ async fn a_connector_may_still_ask_what_was_agreed_to() {
     assert!(text.contains("Ada") && text.contains("step 1"), "{text}");
     let again = call(&ferrata, &Deed::Ask.tool(), arguments, &told).await;
     assert_eq!(again["error"]["code"], -32602, "one consent, one call: {again}");
+}
+
+#[tokio::test]
+async fn a_rule_that_fits_nothing_is_a_mistake_and_leaves_nothing_open() {
+    let upstream = Upstream::start().await.unwrap();
+    for (confirm, is_mistake) in
+        [("write", false), ("*_write", false), ("*_wriet", true), ("idempotent_write", true), ("wriet", true)]
+    {
+        let setup = Setup::new().unwrap();
+        let connector = connectors::probe(&setup, &upstream).unwrap();
+        let rules = json!({ "allow": ["probe_*"], "confirm": [confirm] });
+        let setup = setup.connector("probe", connector).with(&["access", "default"], rules);
+        setup.write().unwrap();
+        let checked = cli(setup.folder(), ["check"]).await.unwrap();
+        let said = String::from_utf8(checked.stderr).unwrap() + &String::from_utf8(checked.stdout).unwrap();
+        assert_eq!(!checked.status.success() && said.contains(confirm), is_mistake, "{confirm}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_agreed_to_cannot_be_said_in_two_ways() {
+    let (upstream, ferrata) = start().await;
+    let tool = Deed::Write.tool();
+    let (_, state) = asked(&ferrata, &tool, json!({ "to": "bob" })).await;
+    let mut params = answer("accept", true, &state);
+    params["name"] = json!(tool);
+    params["arguments"] = json!({ "to": "bob" });
+    let (headers, body) = mcp::request("tools/call", params);
+    let twice = body.to_string().replace(r#"{"to":"bob"}"#, r#"{"to":"eve","to":"bob"}"#);
+    let mut client = ferrata.agent();
+    for (name, value) in &headers {
+        client = client.with(name, value).unwrap();
+    }
+    let refused = client.send(Method::POST, mcp::PATH, twice.into()).await.unwrap().json();
+    assert_eq!(kind(&refused), "invalid_arguments", "{refused}");
+    assert_eq!(upstream.seen().len(), 0);
 }

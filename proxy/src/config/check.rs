@@ -8,6 +8,7 @@ use super::{
     Auth, BaseUrl, Config, Connector, Jwt, MAX_CALL_SANDBOXES, MAX_MEMORY_BYTES, Sandbox, SqlUrl, State,
     Upstream, key_address,
 };
+use crate::egress::operation::Effect;
 
 /// What comes first in the names of Ferrata's own tools.
 const OWN: &str = "ferrata";
@@ -184,5 +185,19 @@ fn access(config: &Config, found: &mut Found) {
                 found.add(format!("/access/{agent}/arguments/{tool}"), format!("not a JSON Schema: {e}"));
             }
         }
+        for (index, name) in access.confirm.iter().enumerate().filter(|(_, name)| !may_be_confirmed(name)) {
+            let effects = Effect::ALL.map(Effect::name).join("`, `");
+            found.add(
+                format!("/access/{agent}/confirm/{index}"),
+                format!(
+                    "`{name}` is neither a tool (`<connector>_<tool>`) nor one of the effects `{effects}`"
+                ),
+            );
+        }
     }
+}
+
+/// Every tool's name has an underscore.
+fn may_be_confirmed(name: &str) -> bool {
+    name.contains(['_', '*']) || Effect::ALL.iter().any(|effect| effect.name() == name)
 }

@@ -269,6 +269,15 @@ connectors:
     }
 
     #[test]
+    fn what_is_to_be_confirmed_is_an_effect_or_can_be_a_tool() {
+        let confirm =
+            |names: &str| messages(&format!("access: {{ a: {{ allow: [x], confirm: [{names}] }} }}"));
+        assert_eq!(confirm("destructive, crm_delete, '*', 'crm*'"), Vec::<String>::new());
+        let found = confirm("write, destructve").join("\n");
+        assert!(found.contains("access.a.confirm.1: `destructve` is neither"), "{found}");
+    }
+
+    #[test]
     fn connectors_cannot_have_more_sandboxes_than_there_are() {
         let text = "sandbox: { concurrent: 480 }\nconnectors: { a: { component: a.wasm }, b: { component: b.wasm } }";
         assert_eq!(messages(text), Vec::<String>::new());

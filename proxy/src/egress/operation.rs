@@ -17,6 +17,8 @@ pub enum Effect {
 }
 
 impl Effect {
+    pub const ALL: [Self; 4] = [Self::Read, Self::IdempotentWrite, Self::Write, Self::Destructive];
+
     /// As manifests write it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -75,11 +75,11 @@ impl AccessRules {
         })
     }
 
-    /// Every agent, and a tool's name by which its calls are to be confirmed.
+    /// Every agent, and what its calls are to be confirmed by that is no effect: tools' names, also with `*`.
     pub fn confirmed_by_name(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
         let rules = self.0.iter().flatten();
         let names = rules.flat_map(|(agent, rules)| rules.confirm.iter().map(move |name| (agent, name)));
-        names.filter(|(_, name)| name.contains('_') && !name.contains('*'))
+        names.filter(|(_, name)| Effect::ALL.iter().all(|effect| effect.name() != name.as_str()))
     }
 
     /// The highest priority that this agent's calls may have.
@@ -108,8 +108,14 @@ fn any(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| glob(pattern, text))
 }
 
+/// Whether anything that begins with `start` may fit a pattern.
+pub fn may_fit_below(pattern: &str, start: &str) -> bool {
+    let head = pattern.split('*').next().unwrap_or_default();
+    head.starts_with(start) || (head.len() < pattern.len() && start.starts_with(head))
+}
+
 /// Whether `text` fits a pattern in which `*` stands for any run of characters.
-fn glob(pattern: &str, text: &str) -> bool {
+pub fn glob(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
     let mut pieces = pieces.peekable();
@@ -159,6 +165,16 @@ mod tests {
             open.allows("x", "y_z", Some(Effect::Destructive))
                 && !open.must_confirm("x", "y_z", Some(Effect::Destructive))
         );
+    }
+
+    #[test]
+    fn what_nobody_knows_yet_may_fit() {
+        for pattern in ["*", "crm_delete", "crm_*", "c*_delete"] {
+            assert!(may_fit_below(pattern, "crm_"), "{pattern}");
+        }
+        for pattern in ["crm", "erp_*", "crmm*", "destructve"] {
+            assert!(!may_fit_below(pattern, "crm_"), "{pattern}");
+        }
     }
 
     #[test]

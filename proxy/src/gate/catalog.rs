@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::access::{AccessRules, Overlay};
+use super::access::{AccessRules, Overlay, glob, may_fit_below};
 use super::record::Meters;
 use super::{fallbacks, reserve};
 use crate::call::Caller;
@@ -217,14 +217,21 @@ impl Catalog {
         asked.unwrap_or(self.defaults.priority).max(self.access.max_priority(&caller.agent))
     }
 
-    /// What the rules name and no connector has: a mistake that would open what the operator meant to close. A connector that is not
-    /// loaded may have anything below its name.
+    /// What the rules name that is neither an effect nor fits a tool: a mistake that would open what the operator meant to close. A connector
+    /// that is not loaded may have anything below its name.
     pub fn unknown_in_rules(&self) -> Vec<String> {
         let known = |tool: &str| self.tools.contains_key(tool) || self.tool_of_broken(tool).is_some();
         let overlaid = self.access.overlaid().map(|(agent, tool)| (agent, "arguments", tool));
+        let overlaid = overlaid.filter(|(.., tool)| !known(tool));
         let confirmed = self.access.confirmed_by_name().map(|(agent, tool)| (agent, "confirm", tool));
-        let unknown = overlaid.chain(confirmed).filter(|(.., tool)| !known(tool));
+        let unknown = overlaid.chain(confirmed.filter(|(.., pattern)| !self.fits_a_tool(pattern)));
         unknown.map(|(agent, rule, tool)| format!("access.{agent}.{rule}.{tool}")).collect()
+    }
+
+    fn fits_a_tool(&self, pattern: &str) -> bool {
+        let broken = self.slots.iter().filter(|(_, slot)| slot.connector().is_none());
+        self.tools.keys().any(|tool| glob(pattern, tool))
+            || broken.into_iter().any(|(name, _)| may_fit_below(pattern, &format!("{name}_")))
     }
 
     pub fn slots(&self) -> &BTreeMap<String, Slot> {
@@ -236,8 +243,13 @@ impl Catalog {
     }
 
     pub fn tool(&self, agent: &str, name: &str) -> Option<Arc<Tool>> {
-        let tool = self.tools.get(name).cloned().or_else(|| self.tool_of_broken(name))?;
+        let tool = self.tool_of_anybody(name)?;
         self.access.allows(agent, name, tool.effect()).then_some(tool)
+    }
+
+    /// The tool of that name, whoever may see it.
+    pub fn tool_of_anybody(&self, name: &str) -> Option<Arc<Tool>> {
+        self.tools.get(name).cloned().or_else(|| self.tool_of_broken(name))
     }
 
     /// What is to be read for a URI, if this agent may: its index, and what stands for the variables. That of a connector that is not loaded
