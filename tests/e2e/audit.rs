@@ -69,16 +69,41 @@ async fn whatever_becomes_of_a_call_there_is_a_line() {
     let impatient = tokio::spawn(async move { mcp.call(&tool, json!({})).await.map(|_| ()).ok() });
     upstream.holds(1).await.unwrap();
     impatient.abort();
-    let resource = json!({ "uri": "probe://nothing" });
+    let resource = json!({ "uri": "nobody://nothing" });
     let _ = ferrata.mcp().exchange("resources/read", resource).await.unwrap();
-    let lines = lines(&file, 3).await;
+    let lines = lines(&file, 4).await;
     let outcome = |outcome: &str| lines.iter().find(|line| line["outcome"] == outcome);
     let invalid = outcome("invalid_arguments").unwrap();
     assert_eq!((&invalid["arguments"], &invalid["arguments_left_out"]), (&Value::Null, &json!(true)));
     assert_eq!(outcome("connector_failed").unwrap()["sent"], "not_sent");
     let cancelled = outcome("cancelled").unwrap();
     assert_eq!(cancelled["exchanges"][0]["ended"], "under_way");
+    assert_eq!(outcome("not_found").unwrap()["name"], "nobody://nothing");
     assert!(!std::fs::read_to_string(&file).unwrap().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn what_is_turned_away_has_a_line_too() {
+    let upstream = Upstream::start().await.unwrap();
+    let rules = json!({ "allow": ["probe_write"], "confirm": ["write"] });
+    let setup = audited(&upstream, json!({ "to": { "file": "audit.jsonl" } }));
+    let ferrata = Ferrata::start(setup.with(&["access", "default"], rules)).await.unwrap();
+    let file = ferrata.setup().folder().join("audit.jsonl");
+    let forbidden = json!({ "path": "a", "login": [{ "password": "hunter2" }] });
+    ferrata.mcp().call(&Deed::Read.tool(), forbidden).await.unwrap_err();
+    let plain = ferrata.agent().post("/v1/tools/probe_read", &json!({ "path": "b" })).await.unwrap();
+    assert_eq!(plain.status, 404);
+    ferrata.mcp().call("nobody_has", json!({ "token": "hunter2" })).await.unwrap_err();
+    let forged = json!({ "name": Deed::Write.tool(), "arguments": {}, "requestState": "forged", "inputResponses": {} });
+    assert_eq!(ferrata.mcp().exchange("tools/call", forged).await.unwrap()["error"]["code"], -32602);
+    let lines = lines(&file, 4).await;
+    let said =
+        |index: usize| (lines[index]["name"].as_str().unwrap(), lines[index]["outcome"].as_str().unwrap());
+    assert_eq!((said(0), said(1)), (("probe_read", "not_allowed"), ("probe_read", "not_allowed")));
+    assert_eq!((&lines[0]["agent"], &lines[0]["effect"]), (&json!("default"), &json!("read")));
+    assert_eq!((said(2), said(3)), (("nobody_has", "not_found"), ("probe_write", "unusable_state")));
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("hunter2"));
+    assert_eq!((lines.len(), upstream.seen().len()), (4, 0));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::record::{CallRecord, Details, Ended};
+use super::record::{self, CallRecord, Details, Ended};
 use super::seal::Stage;
 use super::{Bound, COPIES_OF_ARGUMENTS, Catalog, Found, Gate, Memory};
 use crate::audit::Audit;
@@ -42,7 +42,8 @@ impl Gate {
     /// Reads a resource: the MCP `contents`. One that does not exist, or that this caller may not see, is `not_found`.
     pub async fn read(&self, uri: &str, ask: Ask) -> Result<Box<RawValue>, Fault> {
         let catalog = self.catalog.load_full();
-        let found = catalog.resource(&ask.caller.agent, uri).ok_or_else(|| unknown("resource", uri))?;
+        let found = catalog.resource(&ask.caller.agent, uri);
+        let found = found.ok_or_else(|| self.unknown((READ, "resource"), uri, &ask))?;
         let (connector, (index, variables)) = match found {
             Found::Ready { connector, what } => (connector, what),
             Found::Broken { connector, reason } => {
@@ -65,7 +66,8 @@ impl Gate {
     pub async fn prompt(&self, request: PromptRequest<'_>, ask: Ask) -> Result<PromptResult, Fault> {
         let catalog = self.catalog.load_full();
         let found = catalog.prompt(&ask.caller.agent, request.name);
-        let (connector, index) = match found.ok_or_else(|| unknown("prompt", request.name))? {
+        let unknown = || self.unknown((GET, "prompt"), request.name, &ask);
+        let (connector, index) = match found.ok_or_else(unknown)? {
             Found::Ready { connector, what } => (connector, what),
             Found::Broken { connector, reason } => {
                 return broken(&self.audit, GET, &connector, &reason, &ask);
@@ -100,6 +102,12 @@ impl Gate {
         record.end(filled.await)
     }
 
+    /// That there is nothing of that name for this caller, which is written down.
+    fn unknown(&self, (method, what): (&'static str, &str), name: &str, ask: &Ask) -> Fault {
+        record::unknown(&self.audit, method, name, ask);
+        unknown(what, name)
+    }
+
     fn unseal(&self, bound: &Bound<'_>, inputs: Inputs) -> Result<Inputs, Fault> {
         let Some(sealed) = inputs.state else { return Ok(inputs) };
         let unusable = || {
@@ -123,7 +131,8 @@ impl Gate {
         match of {
             Completing::Prompt(name) => {
                 let found = catalog.prompt(&ask.caller.agent, name);
-                let (connector, index) = match found.ok_or_else(|| unknown("prompt", name))? {
+                let unknown = || self.unknown((COMPLETE, "prompt"), name, &ask);
+                let (connector, index) = match found.ok_or_else(unknown)? {
                     Found::Ready { connector, what } => (connector, what),
                     Found::Broken { connector, reason } => {
                         return broken(&self.audit, COMPLETE, &connector, &reason, &ask);
@@ -133,7 +142,8 @@ impl Gate {
             }
             Completing::Resource(template) => {
                 let found = catalog.family(&ask.caller.agent, template);
-                let (connector, index) = match found.ok_or_else(|| unknown("resource template", template))? {
+                let unknown = || self.unknown((COMPLETE, "resource template"), template, &ask);
+                let (connector, index) = match found.ok_or_else(unknown)? {
                     Found::Ready { connector, what } => (connector, what),
                     Found::Broken { connector, reason } => {
                         return broken(&self.audit, COMPLETE, &connector, &reason, &ask);

@@ -105,9 +105,18 @@ impl Gate {
         self.catalog.load().listing(&caller.agent)
     }
 
-    /// The tool of that name, if this caller may see it. A tool of a connector that is not loaded is found, and answers `unavailable`.
-    pub fn tool(&self, caller: &Caller, name: &str) -> Option<Arc<Tool>> {
-        self.catalog.load().tool(&caller.agent, name)
+    /// The tool that a call is of, if its caller may see it; that it may not is written down, as calls are. A tool of a connector that is not
+    /// loaded is found, and answers `unavailable`.
+    pub fn tool(&self, name: &str, call: &ToolCall) -> Option<Arc<Tool>> {
+        let catalog = self.catalog.load();
+        let found = catalog.tool(&call.caller.agent, name);
+        if found.is_none() {
+            match catalog.tool_of_anybody(name) {
+                Some(tool) => record::refused(&self.audit, &tool, call, record::NOT_ALLOWED),
+                None => record::no_such_tool(&self.audit, name, call),
+            }
+        }
+        found
     }
 
     /// How often each list has changed.
@@ -146,8 +155,13 @@ impl Gate {
     }
 
     /// Opens the state that a call brings back, if it does, and gives it the idempotency key that it began with. The error says nothing more
-    /// than that the state cannot be used.
+    /// than that the state cannot be used, which is written down.
     pub fn recall(&self, tool: &Tool, call: &mut ToolCall) -> Result<(), UnusableState> {
+        let recalled = self.open_state(tool, call);
+        recalled.inspect_err(|_| record::refused(&self.audit, tool, call, record::UNUSABLE_STATE))
+    }
+
+    fn open_state(&self, tool: &Tool, call: &mut ToolCall) -> Result<(), UnusableState> {
         let Some(Inputs { state: Some(state), .. }) = &mut call.inputs else { return Ok(()) };
         let arguments: Value = serde_json::from_str(call.arguments.get()).map_err(|_| UnusableState)?;
         let bound = Bound { target: &tool.name, caller: &call.caller, arguments: &arguments };

@@ -13,7 +13,7 @@ use crate::audit::line::{self, Arguments, Entry};
 use crate::audit::{Audit, Pledge};
 use crate::call::{Answered, Ask, Caller, PromptResult, Subject as User, ToolCall, ToolResult, Trail};
 use crate::connector::Redaction;
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, FaultKind, Outcome, quotable};
 use crate::telemetry::{TraceContext, metric};
 
 /// What a call that succeeded is called, beside the labels of substitutes and those of faults.
@@ -27,6 +27,14 @@ const ASKED: &str = "input_required";
 
 /// MCP's word for a call.
 const TOOLS_CALL: &str = "tools/call";
+
+/// What a call is called that was turned away: its agent may not call the tool; the state that it brought, a consent among others, is forged,
+/// too old or used up.
+pub const NOT_ALLOWED: &str = "not_allowed";
+pub const UNUSABLE_STATE: &str = "unusable_state";
+
+/// What metrics call what nobody has, whose names are the agents' to choose.
+const UNKNOWN: &str = "unknown";
 
 /// What is counted of every call of a tool that succeeds, looked up once: by name and labels it takes as long as validating the arguments.
 #[derive(Debug, Default)]
@@ -216,6 +224,29 @@ impl<'a> CallRecord<'a> {
         }
         fault.trace_id = Some(self.trace.trace_id());
         fault
+    }
+}
+
+/// Writes down a call that is turned away before it begins. Where the audit has no room that is counted: nothing was done.
+pub fn refused(audit: &Audit, tool: &Tool, call: &ToolCall, outcome: &'static str) {
+    if let Ok(mut record) = CallRecord::start(audit, tool, call) {
+        record.outcome = outcome;
+    }
+}
+
+/// The same of a call of a tool that does not exist.
+pub fn no_such_tool(audit: &Audit, name: &str, call: &ToolCall) {
+    let ask = Ask { caller: call.caller.clone(), timeout: None, trace: call.trace };
+    unknown(audit, TOOLS_CALL, name, &ask);
+}
+
+/// The same of a request for anything that does not exist, or that its caller may not see. Nobody knows what is to be hidden of what it brought.
+pub fn unknown(audit: &Audit, method: &'static str, name: &str, ask: &Ask) {
+    let name = quotable(name);
+    let details = Details { asked: Some(&name), ..Details::default() };
+    let system = super::reserve::SYSTEM.into();
+    if let Ok(mut record) = CallRecord::of(audit, (method, UNKNOWN), &system, ask, details) {
+        record.outcome = FaultKind::NotFound.traits().label;
     }
 }
 

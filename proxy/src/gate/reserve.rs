@@ -25,7 +25,7 @@ use crate::fault::{Fault, FaultKind, quotable};
 use crate::policy::limit::booking::MAX_BOOKED;
 use crate::policy::limit::{Owner, Wanted};
 
-const SYSTEM: &str = "ferrata";
+pub(super) const SYSTEM: &str = "ferrata";
 const NAME: &str = "ferrata_reserve";
 
 /// Most tools that one call names, and most calls of each: what is more is no workflow but a batch job.

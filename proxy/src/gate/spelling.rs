@@ -87,7 +87,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn look<E: Error>(self, name: &str, seen: &mut HashSet<String>) -> Result<(), E> {
         if self.names.is_some_and(|names| names.misspell(self.within, name)) {
-            return Err(E::custom(format_args!("`{name}` is another spelling of a name that a rule is about")));
+            return Err(E::custom(format_args!(
+                "`{name}` is another spelling of a name that a rule is about"
+            )));
         }
         let as_seen = if self.names.is_some() { folded(name) } else { name.to_owned() };
         match seen.insert(as_seen) {

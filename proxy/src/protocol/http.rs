@@ -80,10 +80,11 @@ impl Endpoint {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let unknown = || Refusal::new(StatusCode::NOT_FOUND, format!("There is no tool {}.", quotable(name)));
-        let tool = self.gate.tool(&caller, name).ok_or_else(unknown)?;
         let hints = Hints::read(MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
         let arguments = arguments(&body::read_json(headers, body, &self.settings).await?)?;
-        Ok(match self.gate.call(&tool, hints.into_call(arguments, caller)).await {
+        let call = hints.into_call(arguments, caller);
+        let tool = self.gate.tool(name, &call).ok_or_else(unknown)?;
+        Ok(match self.gate.call(&tool, call).await {
             Ok(answer) => result(answer),
             Err(fault) => problem(&fault),
         })

@@ -27,9 +27,9 @@ pub async fn answer(
 ) -> Result<Answer, Error> {
     let name = params.name().ok_or_else(|| Error::invalid_params("`name` must say which tool"))?;
     let unknown = || Error::invalid_params(format!("Unknown tool: {}", quotable(&name)));
-    let tool = gate.tool(caller, &name).ok_or_else(unknown)?;
     let hints = Hints::read(params.hints(), request.headers).map_err(Error::invalid_params)?;
     let mut call = hints.into_call(params.arguments()?, caller.clone());
+    let tool = gate.tool(&name, &call).ok_or_else(unknown)?;
     if era == Era::Modern {
         if let Some(headers) = request.headers {
             headers::check_mirrors(headers, tool.mirrors(), &call.arguments)?;
