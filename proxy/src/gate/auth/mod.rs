@@ -94,7 +94,7 @@ impl Authenticator {
             Agents::Open => Caller::anonymous(),
             Agents::Tokens(tokens) => {
                 let token = presented.bearer.ok_or(Unauthorized::Missing)?;
-                Caller::agent(tokens.agent(token).ok_or(Unauthorized::Unknown)?)
+                Caller::agent(tokens.agent(token).await.ok_or(Unauthorized::Unknown)?)
             }
             Agents::Jwt(verifier) => by_jwt(verifier, presented.bearer.ok_or(Unauthorized::Missing)?).await?,
         };

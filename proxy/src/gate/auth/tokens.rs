@@ -1,15 +1,22 @@
 //! Bearer tokens from the operator's files: which agent a caller is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// How often the token files are looked at: a revoked token works no longer than that.
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
+
+/// How long callers wait for the files to be read, once they are due; what takes longer is taken up when it has ended.
+const READ_WITHIN: Duration = Duration::from_secs(1);
 
 /// Most tokens: agents of one pod, not users of a service.
 const MAX_TOKENS: usize = 10_000;
@@ -17,13 +24,30 @@ const MAX_TOKENS: usize = 10_000;
 /// Shorter tokens can be guessed, in bytes.
 const MIN_TOKEN_BYTES: usize = 16;
 
+/// Longest file of one token, in bytes: tokens are random words.
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
+
 /// Tokens by their digest, so that looking one up takes the same time however much of it is right.
 type ByDigest = HashMap<[u8; 32], Arc<str>>;
 
-/// The operator's tokens, read again when their files change.
+/// The good tokens, and what is wrong with the others: one mistake must not keep a revoked token alive. The error is that there is nothing to
+/// read at all.
+type Found = Result<(ByDigest, Vec<String>), String>;
+
+/// The operator's tokens, read again when their files may have changed: aside, and swapped whole.
 pub struct Tokens {
     path: PathBuf,
-    known: Mutex<(Instant, ByDigest)>,
+    known: ArcSwap<ByDigest>,
+    /// Locked while they are read, so that everybody waits for the same.
+    reading: Mutex<Reading>,
+}
+
+struct Reading {
+    /// When the last one ended, or was not waited for any more.
+    at: Instant,
+    under_way: Option<JoinHandle<Found>>,
+    /// What was said last of what is wrong: said once.
+    problems: Vec<String>,
 }
 
 impl Tokens {
@@ -33,27 +57,44 @@ impl Tokens {
         if !problems.is_empty() {
             return Err(format!("{}: {}", path.display(), problems.join("; ")));
         }
-        Ok(Self { path: path.to_owned(), known: Mutex::new((Instant::now(), known)) })
+        let reading = Reading { at: Instant::now(), under_way: None, problems };
+        Ok(Self { path: path.to_owned(), known: ArcSwap::from_pointee(known), reading: Mutex::new(reading) })
     }
 
     /// Whose token it is.
-    pub fn agent(&self, token: &str) -> Option<Arc<str>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.0.elapsed() >= RELOAD_EVERY {
-            known.0 = Instant::now();
-            match read(&self.path) {
-                Ok((tokens, problems)) => {
-                    problems
-                        .iter()
-                        .for_each(|problem| tracing::error!(%problem, "an agent's token is not valid"));
-                    known.1 = tokens;
-                }
-                Err(reason) => {
-                    tracing::warn!(%reason, "the agents' tokens cannot be read; the old ones stay")
-                }
-            }
+    pub async fn agent(&self, token: &str) -> Option<Arc<str>> {
+        self.refresh().await;
+        self.known.load().get(&digest(token)).cloned()
+    }
+
+    async fn refresh(&self) {
+        let mut reading = self.reading.lock().await;
+        if reading.at.elapsed() < RELOAD_EVERY {
+            return;
         }
-        known.1.get(&digest(token)).cloned()
+        let path = self.path.clone();
+        // Kept, so that a caller who goes away while it waits leaves no second one behind.
+        let under_way =
+            reading.under_way.get_or_insert_with(|| tokio::task::spawn_blocking(move || read(&path)));
+        let found = match tokio::time::timeout(READ_WITHIN, under_way).await {
+            Ok(ended) => {
+                reading.under_way = None;
+                ended.unwrap_or_else(|e| Err(format!("they cannot be read: {e}")))
+            }
+            Err(_) => Err(format!("{} is not read within {READ_WITHIN:?}", self.path.display())),
+        };
+        reading.at = Instant::now();
+        let problems = match found {
+            Ok((tokens, problems)) => {
+                self.known.store(Arc::new(tokens));
+                problems
+            }
+            Err(reason) => vec![format!("{reason}; the tokens known before stay")],
+        };
+        if problems != reading.problems {
+            problems.iter().for_each(|problem| tracing::error!(%problem, "agents' tokens are not valid"));
+            reading.problems = problems;
+        }
     }
 }
 
@@ -61,83 +102,162 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// The good tokens, and what is wrong with the others: one mistake must not keep a revoked token alive.
-fn read(path: &Path) -> Result<(ByDigest, Vec<String>), String> {
+/// What one file or line says: the agent, and its token or what is wrong with it.
+type Entry = (String, Result<String, String>);
+
+fn read(path: &Path) -> Found {
     let at = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
-    let pairs = if std::fs::metadata(path).map_err(at)?.is_dir() {
+    let entries = if std::fs::metadata(path).map_err(at)?.is_dir() {
         read_folder(path)?
     } else {
-        read_lines(&std::fs::read_to_string(path).map_err(at)?, path)?
+        read_lines(&std::fs::read(path).map_err(at)?)
     };
-    if pairs.len() > MAX_TOKENS {
-        return Err(format!("{} holds {} tokens; at most {MAX_TOKENS}", path.display(), pairs.len()));
+    if entries.len() > MAX_TOKENS {
+        return Err(format!("{} holds {} tokens; at most {MAX_TOKENS}", path.display(), entries.len()));
     }
-    let mut known = ByDigest::new();
+    Ok(sort_out(entries))
+}
+
+/// A token that several agents have is for none of them.
+fn sort_out(entries: Vec<Entry>) -> (ByDigest, Vec<String>) {
     let mut problems = Vec::new();
-    for (agent, token) in pairs {
-        if token.len() < MIN_TOKEN_BYTES {
-            problems.push(format!("the token of `{agent}` has fewer than {MIN_TOKEN_BYTES} bytes"));
-        } else if let Some(other) = known.insert(digest(&token), agent.as_str().into()) {
-            problems.push(format!("`{agent}` and `{other}` have the same token, which now is for neither"));
-            known.remove(&digest(&token));
+    let mut agents = BTreeMap::<_, BTreeSet<String>>::new();
+    for (agent, token) in entries {
+        match token {
+            Err(problem) => problems.push(problem),
+            Ok(token) if token.len() < MIN_TOKEN_BYTES => {
+                problems.push(format!("the token of `{agent}` has fewer than {MIN_TOKEN_BYTES} bytes"));
+            }
+            Ok(token) => {
+                agents.entry(digest(&token)).or_default().insert(agent);
+            }
         }
     }
-    Ok((known, problems))
+    let mut known = ByDigest::new();
+    for (digest, mut agents) in agents {
+        match agents.pop_first() {
+            Some(agent) if agents.is_empty() => {
+                known.insert(digest, agent.into());
+            }
+            first => {
+                let all: Vec<_> = first.into_iter().chain(agents).map(|agent| format!("`{agent}`")).collect();
+                problems.push(format!("{} have the same token, which now is for none", all.join(", ")));
+            }
+        }
+    }
+    problems.sort();
+    (known, problems)
 }
 
 /// One file per agent. Names with a dot in front are Kubernetes' own.
-fn read_folder(path: &Path) -> Result<Vec<(String, String)>, String> {
+fn read_folder(path: &Path) -> Result<Vec<Entry>, String> {
     let at = |e: std::io::Error| format!("{} cannot be read: {e}", path.display());
-    let mut pairs = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(at)? {
-        let entry = entry.map_err(at)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && entry.path().is_file() {
-            pairs.push((name, std::fs::read_to_string(entry.path()).map_err(at)?.trim().to_owned()));
+    let mut entries = Vec::new();
+    for file in std::fs::read_dir(path).map_err(at)? {
+        let file = file.map_err(at)?;
+        let Ok(name) = file.file_name().into_string() else {
+            let problem = format!("the name of {} is not text", file.path().display());
+            entries.push((String::new(), Err(problem)));
+            continue;
+        };
+        if !name.starts_with('.') && file.path().is_file() {
+            let token = read_token(&file.path()).map_err(|why| format!("the token of `{name}` {why}"));
+            entries.push((name, token));
         }
     }
-    Ok(pairs)
+    Ok(entries)
 }
 
-fn read_lines(text: &str, path: &Path) -> Result<Vec<(String, String)>, String> {
-    let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
-    let pair = |(i, line): (usize, &str)| {
-        let (name, token) = line
-            .split_once(':')
-            .ok_or_else(|| format!("{}:{}: must be `name: token`", path.display(), i + 1))?;
-        Ok((name.trim().to_owned(), token.trim().to_owned()))
+/// The error is the end of a sentence.
+fn read_token(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    file.take(MAX_TOKEN_BYTES + 1).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    if bytes.len() as u64 > MAX_TOKEN_BYTES {
+        return Err(format!("has more than {MAX_TOKEN_BYTES} bytes"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "is not text".to_owned())?;
+    Ok(text.trim().to_owned())
+}
+
+fn read_lines(text: &[u8]) -> Vec<Entry> {
+    let entry = |(index, line): (usize, &[u8])| -> Option<Entry> {
+        let at = index + 1;
+        let Ok(line) = std::str::from_utf8(line) else {
+            return Some((String::new(), Err(format!("line {at} is not text"))));
+        };
+        if line.trim().is_empty() || line.starts_with('#') {
+            return None;
+        }
+        Some(match line.split_once(':') {
+            Some((name, token)) => (name.trim().to_owned(), Ok(token.trim().to_owned())),
+            None => (String::new(), Err(format!("line {at} must be `name: token`"))),
+        })
     };
-    lines.map(pair).collect()
+    text.split(|byte| *byte == b'\n').enumerate().filter_map(entry).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TOKENS: [&str; 3] = ["0123456789abcdef", "fedcba9876543210", "0000000000000000"];
+
+    async fn who(tokens: &Tokens) -> Vec<Option<Arc<str>>> {
+        let mut agents = Vec::new();
+        for token in TOKENS {
+            agents.push(tokens.agent(token).await);
+        }
+        agents
+    }
+
+    fn known(agents: [Option<&str>; 3]) -> Vec<Option<Arc<str>>> {
+        agents.map(|agent| agent.map(Arc::from)).into()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_revoked_token_stops_working() {
+    async fn a_revoked_token_stops_working_whatever_is_wrong_with_others() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("support"), "0123456789abcdef\n").unwrap();
+        let put = |agent: &str, token: &[u8]| std::fs::write(dir.path().join(agent), token).unwrap();
+        put("support", b"0123456789abcdef\n");
         let tokens = Tokens::at(dir.path()).unwrap();
-        assert_eq!(tokens.agent("0123456789abcdef").as_deref(), Some("support"));
-        assert_eq!(tokens.agent("wrong"), None);
-        std::fs::write(dir.path().join("support"), "fedcba9876543210").unwrap();
+        assert_eq!(who(&tokens).await, known([Some("support"), None, None]));
+        put("support", b"fedcba9876543210");
         tokio::time::advance(RELOAD_EVERY).await;
-        assert_eq!(tokens.agent("0123456789abcdef"), None);
-        assert_eq!(tokens.agent("fedcba9876543210").as_deref(), Some("support"));
+        assert_eq!(who(&tokens).await, known([None, Some("support"), None]));
         // A mistake in one file neither keeps the old tokens nor takes the others away.
-        std::fs::write(dir.path().join("support"), "short").unwrap();
-        std::fs::write(dir.path().join("sales"), "0000000000000000").unwrap();
-        tokio::time::advance(RELOAD_EVERY).await;
-        assert_eq!(tokens.agent("fedcba9876543210"), None);
-        assert!(tokens.agent("0000000000000000").is_some());
+        for mistake in [&b"short"[..], b"\xff\xfe-is-no-text-at-all", &[b'x'; MAX_TOKEN_BYTES as usize + 1]] {
+            put("support", b"fedcba9876543210");
+            std::fs::remove_file(dir.path().join("sales")).ok();
+            tokio::time::advance(RELOAD_EVERY).await;
+            assert_eq!(who(&tokens).await, known([None, Some("support"), None]));
+            put("support", mistake);
+            put("sales", b"0000000000000000");
+            tokio::time::advance(RELOAD_EVERY).await;
+            assert_eq!(who(&tokens).await, known([None, None, Some("sales")]));
+        }
+        assert_eq!(tokens.reading.lock().await.problems.len(), 1);
+    }
+
+    #[test]
+    fn a_token_of_several_agents_is_for_none() {
+        let entry = |agent: &str| (agent.to_owned(), Ok(TOKENS[0].to_owned()));
+        for several in [2, 3, 4] {
+            let entries = ["a", "b", "c", "d"][..several].iter().map(|agent| entry(agent)).collect();
+            let (known, problems) = sort_out(entries);
+            assert!(known.is_empty() && problems.len() == 1, "{several}: {problems:?}");
+        }
+        assert_eq!(sort_out(vec![entry("a"), entry("a")]).0.len(), 1);
     }
 
     #[test]
     fn a_file_of_lines_is_read_and_its_mistakes_named() {
-        let path = Path::new("agents");
-        let lines = read_lines("# who\nsupport: abc\n\nsales:def", path).unwrap();
-        assert_eq!(lines, [("support".into(), "abc".into()), ("sales".into(), "def".into())]);
-        assert!(read_lines("a: b\nc", path).unwrap_err().contains("agents:2"));
+        let lines = read_lines(b"# who\nsupport: abc\n\nsales:def");
+        assert_eq!(lines, [("support".into(), Ok("abc".into())), ("sales".into(), Ok("def".into()))]);
+        let problems = |text: &[u8]| sort_out(read_lines(text)).1.join("; ");
+        assert_eq!(
+            problems(b"a: 0123456789abcdef\nc\n\xff"),
+            "line 2 must be `name: token`; line 3 is not text"
+        );
     }
 }
