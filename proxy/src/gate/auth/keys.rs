@@ -33,7 +33,7 @@ const MAX_AGE_READ: Duration = Duration::from_secs(1);
 
 /// How long a connection may take to be made, and all of a fetch.
 const CONNECT: Duration = Duration::from_secs(2);
-const FETCH: Duration = Duration::from_secs(5);
+pub const FETCH: Duration = Duration::from_secs(5);
 
 /// Largest set of keys, in bytes, and most keys of one: issuers have a handful.
 const MAX_SET_BYTES: usize = 256 << 10;
@@ -186,6 +186,8 @@ impl Keys {
             tracing::warn!(source = %self.source, %reason, "the issuer's keys cannot be had; the known ones stay");
         }
         attempts.problem = put.err();
+        // Whoever waited for this one does not begin one of its own, however long it took.
+        attempts.tried = Some(Instant::now());
     }
 
     fn put(&self, text: &[u8]) -> Result<(), String> {

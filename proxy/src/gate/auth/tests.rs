@@ -14,7 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use tokio::net::TcpListener;
 
-use super::keys::REFETCH_UNKNOWN;
+use super::keys::{FETCH, REFETCH_UNKNOWN};
 use super::*;
 
 /// An identity provider with one key at a time.
@@ -255,6 +255,25 @@ async fn an_issuer_that_is_away_takes_no_key_along() {
     let mut claims = issuer.claims();
     claims["sub"] = json!("eve");
     assert!(identify(&auth, &issuer.sign(&claims)).await.is_ok());
+}
+
+#[tokio::test]
+async fn while_an_issuer_says_nothing_everybody_waits_for_one_fetch() {
+    let issuer = Issuer::start().await;
+    // Connections to it are made, and nobody is there to answer.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let jwks = Some(format!("http://{}/keys", silent.local_addr().unwrap()));
+    let agent =
+        config::Agent { auth: Auth::Jwt(config::Jwt { jwks, ..issuer.jwt() }), ..config::Agent::default() };
+    let auth = Authenticator::new(&agent).unwrap();
+    let token = issuer.sign(&issuer.claims());
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let waiting = (0..8).map(|_| identify(&auth, &token));
+    for answer in futures_util::future::join_all(waiting).await {
+        assert_eq!(answer, Err(Unauthorized::Unavailable));
+    }
+    assert!(began.elapsed() <= FETCH + Duration::from_millis(100), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
