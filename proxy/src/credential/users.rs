@@ -168,7 +168,11 @@ impl Users {
 
     /// That a user's token is refused is about the user, and nobody has to renew a credential for it.
     fn about_user(&self, mut fault: Fault) -> Fault {
-        if fault.kind == FaultKind::CredentialDead && fault.code.as_deref() == Some(INVALID_GRANT) {
+        let is_of_user = |code: &str| match self.exchange.kind {
+            CredentialKind::TokenExchange => code == INVALID_GRANT || REFUSED_SUBJECT.contains(&code),
+            _ => code == INVALID_GRANT,
+        };
+        if fault.kind == FaultKind::CredentialDead && fault.code.as_deref().is_some_and(is_of_user) {
             fault.kind = FaultKind::PermissionDenied;
         }
         fault
@@ -200,6 +204,9 @@ impl State {
 /// What a token endpoint says of a token that it does not take (RFC 6749, 5.2).
 const INVALID_GRANT: &str = "invalid_grant";
 
+/// What it says of a subject's token in an exchange, or of what is wanted for it (RFC 8693, 2.2.2).
+const REFUSED_SUBJECT: [&str; 2] = ["invalid_request", "invalid_target"];
+
 /// Seconds since 1970, as tokens count.
 fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
@@ -213,6 +220,25 @@ mod tests {
 
     use super::*;
     use crate::credential::grant::{Grant, LoginFailed, Session as Won};
+    use crate::credential::lifecycle::Exchanged;
+
+    /// Refuses each login with a code.
+    struct Refusing(&'static str);
+
+    impl Login for Refusing {
+        fn is_alive(&self) -> bool {
+            true
+        }
+
+        fn login<'a>(
+            &'a self,
+            _: &'a Arc<Grant>,
+            _: Deadline,
+        ) -> Pin<Box<dyn Future<Output = Result<Won, LoginFailed>> + Send + 'a>> {
+            let fault = Fault::new(FaultKind::CredentialDead, "It is refused.").with_code(self.0);
+            Box::pin(async move { Err(LoginFailed { fault, how: Exchanged::Refused }) })
+        }
+    }
 
     /// Answers each login with the user's token behind a word, and notes it.
     #[derive(Default)]
@@ -237,15 +263,19 @@ mod tests {
         }
     }
 
-    fn users(most: usize) -> (Arc<Users>, Arc<Desk>) {
-        let exchange = Exchange {
+    fn exchange(kind: CredentialKind) -> Exchange {
+        Exchange {
             connector: "crm".into(),
             name: "login".into(),
-            kind: CredentialKind::TokenExchange,
+            kind,
             fields: Arc::new(FixedFields::new(BTreeMap::new())),
             login_time: Duration::from_secs(1),
-        };
-        let (users, desk) = (Users::at_most(most, exchange), Arc::new(Desk::default()));
+        }
+    }
+
+    fn users(most: usize) -> (Arc<Users>, Arc<Desk>) {
+        let users = Users::at_most(most, exchange(CredentialKind::TokenExchange));
+        let desk = Arc::new(Desk::default());
         let login: Arc<dyn Login> = desk.clone();
         users.add_login(&login);
         (users, desk)
@@ -292,6 +322,27 @@ mod tests {
             assert_eq!(fault.kind, FaultKind::PermissionDenied);
         }
         assert_eq!(desk.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_users_token_that_is_refused_is_that_users_matter_and_a_clients_is_the_operators() {
+        use CredentialKind::{JwtBearer, TokenExchange};
+        use FaultKind::{CredentialDead, PermissionDenied};
+        for (kind, code, fault) in [
+            (TokenExchange, "invalid_grant", PermissionDenied),
+            (TokenExchange, "invalid_request", PermissionDenied),
+            (TokenExchange, "invalid_target", PermissionDenied),
+            (TokenExchange, "invalid_client", CredentialDead),
+            (JwtBearer, "invalid_grant", PermissionDenied),
+            (JwtBearer, "invalid_request", CredentialDead),
+        ] {
+            let users = Users::new(exchange(kind));
+            let login: Arc<dyn Login> = Arc::new(Refusing(code));
+            users.add_login(&login);
+            let ann = user("ann", None, "a", 60);
+            let refused = users.current(Some(&ann), Deadline::after(Duration::from_secs(5))).await;
+            assert_eq!(refused.unwrap_err().kind, fault, "{kind:?} {code}");
+        }
     }
 
     #[tokio::test]
