@@ -15,6 +15,24 @@ const REFRESH_TOKEN: &str = "r3fr3sh-t0k3n-that-is-nobodys-to-take";
 const NEXT_REFRESH_TOKEN: &str = "n3xt-r3fr3sh-t0k3n-that-is-nobodys-to-take";
 const ACCESS_TOKEN: &str = "4cc3ss-t0k3n-that-is-nobodys-to-take";
 
+/// What an answer may bring under other names, and elsewhere.
+const ELSEWHERE: [&str; 5] = [
+    "t0k3n-of-a-header-that-is-nobodys-to-take",
+    "t0k3n-of-a-vault-that-is-nobodys-to-take",
+    "t0k3n-of-a-session-that-is-nobodys-to-take",
+    "t0k3n-of-a-list-that-is-nobodys-to-take",
+    "t0k3n-of-an-address-that-is-nobodys-to-take",
+];
+
+/// What a login is answered with.
+fn granted() -> Value {
+    json!({
+        "access_token": ACCESS_TOKEN, "refresh_token": NEXT_REFRESH_TOKEN, "expires_in": 3600,
+        "auth": { "client_token": ELSEWHERE[1] }, "sessionToken": ELSEWHERE[2], "others": [[ELSEWHERE[3]]],
+        "next_url": format!("https://login.example/{}", ELSEWHERE[4]),
+    })
+}
+
 struct Scene {
     upstream: Upstream,
     other: Upstream,
@@ -42,14 +60,13 @@ impl Scene {
             "upstreams": { "api": { "url": upstream.url() }, "other": { "url": other.url() } },
             "credentials": { "account": credential },
         });
-        let granted = json!({
-            "access_token": ACCESS_TOKEN, "refresh_token": NEXT_REFRESH_TOKEN, "expires_in": 3600,
-        });
-        let json = vec![("content-type", "application/json")];
-        upstream.reply(Reply::Answer(StatusCode::OK, json, granted.to_string()));
+        let json = vec![("content-type", "application/json"), ("x-auth-token", ELSEWHERE[0])];
+        upstream.reply(Reply::Answer(StatusCode::OK, json, granted().to_string()));
         let ferrata = Ferrata::start(setup.connector("thief", connector)).await.unwrap();
-        let secrets = [REFRESH_TOKEN, NEXT_REFRESH_TOKEN, ACCESS_TOKEN, key.lines().nth(1).unwrap()];
-        Self { upstream, other, ferrata, secrets: secrets.map(str::to_owned).to_vec() }
+        let key = key.lines().nth(1).unwrap();
+        let secrets = [REFRESH_TOKEN, NEXT_REFRESH_TOKEN, ACCESS_TOKEN, key].into_iter().chain(ELSEWHERE);
+        let secrets = secrets.map(str::to_owned).collect();
+        Self { upstream, other, ferrata, secrets }
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> Outcome {

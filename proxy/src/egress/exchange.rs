@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::SET_COOKIE;
 use serde_json::Value;
 
 use super::account::Pending;
 use super::client::Answer;
 use super::health;
 use super::request::Judged;
+use super::reticence;
 use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, REDACTED, Scrubber};
 use super::sending::Sending;
@@ -21,27 +21,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::policy::time::Moment;
 use crate::telemetry::metric;
 
-/// Members of a login's answer that are secrets, whatever the connector says: the host takes them out by itself. Compared in lower case and
-/// without `_` and `-`.
-const TOKEN_MEMBERS: [&str; 14] = [
-    "accesstoken",
-    "refreshtoken",
-    "idtoken",
-    "token",
-    "jwt",
-    "assertion",
-    "clientsecret",
-    "secret",
-    "password",
-    "apikey",
-    "sessionid",
-    "sid",
-    "devicecode",
-    "usercode",
-];
-
 /// Largest secret that is taken out of an answer, in bytes: as `credential` bounds those that it reads.
-const MAX_CAPTURED_BYTES: usize = 64 << 10;
+pub(super) const MAX_CAPTURED_BYTES: usize = 64 << 10;
 
 /// What an answer means, as the connector says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,15 +161,18 @@ impl Exchange {
     /// The first header of that name, scrubbed, if it is text.
     pub fn header(&self, name: &str) -> Option<String> {
         let value = self.answer.headers.get(name)?;
-        let hidden = self.in_login && name.eq_ignore_ascii_case(SET_COOKIE.as_str());
-        String::from_utf8(self.scrubbed(value.as_bytes())).ok().filter(|_| !hidden)
+        let shown = self.shows_header(&name.to_ascii_lowercase());
+        String::from_utf8(self.scrubbed(value.as_bytes())).ok().filter(|_| shown)
     }
 
     /// All headers, scrubbed.
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        // A login's cookies are sessions.
-        let shown = self.answer.headers.iter().filter(|(name, _)| !self.in_login || *name != SET_COOKIE);
+        let shown = self.answer.headers.iter().filter(|(name, _)| self.shows_header(name.as_str()));
         shown.map(|(name, value)| (name.to_string(), self.scrubbed(value.as_bytes()))).collect()
+    }
+
+    fn shows_header(&self, name: &str) -> bool {
+        !self.in_login || reticence::shows_header(name)
     }
 
     /// The body, scrubbed. Nothing can be captured afterwards.
@@ -252,45 +236,15 @@ impl Exchange {
         Some(found)
     }
 
-    /// In a login, secrets are hidden before the guest looks, whatever their spelling: a hostile one gains nothing by not capturing them.
+    /// In a login, what may be a secret is hidden before the guest looks: a hostile one gains nothing by not capturing it.
     fn hide_tokens(&mut self) {
         if self.in_login
             && let Ok(mut value) = serde_json::from_slice::<Value>(&self.answer.body)
         {
-            hide(&mut value, &mut self.scrubber, &mut 0);
+            reticence::hide(&mut value, self.answer.status, &mut self.scrubber);
             self.redacted = Some(value);
         }
     }
-}
-
-/// Most hidden tokens that are looked for elsewhere in the answer too; a login brings three.
-const MAX_HIDDEN_SCRUBBED: usize = 16;
-
-fn hide(value: &mut Value, scrubber: &mut Scrubber, found: &mut usize) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Value::String(text) if is_token(name) => {
-                        *found += 1;
-                        if *found <= MAX_HIDDEN_SCRUBBED && text.len() <= MAX_CAPTURED_BYTES {
-                            scrubber.add(&SecretValue::new(std::mem::take(text).into_bytes()));
-                        }
-                        *text = REDACTED.to_owned();
-                    }
-                    other => hide(other, scrubber, found),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, scrubber, found)),
-        _ => {}
-    }
-}
-
-fn is_token(member: &str) -> bool {
-    let plain: String =
-        member.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
-    TOKEN_MEMBERS.contains(&plain.as_str())
 }
 
 #[cfg(test)]
@@ -340,6 +294,11 @@ mod tests {
             r#"{"access_token":"xoxp\u002d123456"}"#,
             r#"{"access-token":"xoxp-123456","url":"https://h/?t=xoxp-123456"}"#,
             r#"{"sid":"123456"}"#,
+            r#"{"auth":{"client_token":"123456","policies":["123456"]}}"#,
+            r#"{"sessionToken":"123456","status":"SUCCESS"}"#,
+            r#"["123456"]"#,
+            r#""123456""#,
+            r#"{"pin":123456}"#,
             "access_token=xoxp-123456",
         ] {
             let (mut exchange, _) = exchange(body, true).await;

@@ -16,6 +16,7 @@ pub mod part;
 pub mod path;
 pub mod request;
 pub mod resolve;
+mod reticence;
 pub mod said;
 pub mod scope;
 pub mod scrub;

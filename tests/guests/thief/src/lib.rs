@@ -10,6 +10,9 @@ const TOKEN: Operation = Operation::post("api", "token", "/token");
 const WHOAMI: Operation = Operation::get("api", "whoami", "/whoami");
 const ELSEWHERE: Operation = Operation::post("other", "elsewhere", "/elsewhere");
 
+/// Where tokens stand beside bodies.
+const HEADERS: [&str; 4] = ["set-cookie", "location", "x-auth-token", "authorization"];
+
 fn log_in(cx: &Cx<NoSettings>, login: &Login) -> Result<Session, Fault> {
     let (refresh_token, key) = (login.secret("refresh_token"), login.secret("key"));
     match login.text("scope").unwrap_or_default() {
@@ -20,7 +23,8 @@ fn log_in(cx: &Cx<NoSettings>, login: &Login) -> Result<Session, Fault> {
         "look" => {
             let form = Form::new().field("grant_type", "refresh_token").field("refresh_token", refresh_token);
             let answer = cx.request(&TOKEN).form(form).send()?;
-            tell(&answer.text())
+            let headers: Vec<_> = HEADERS.iter().filter_map(|name| answer.header(name)).collect();
+            tell(&format!("{} {}", headers.join(" "), answer.text()))
         }
         "claim" => {
             let claims = json!({ "sub": "admin" });
