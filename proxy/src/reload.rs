@@ -154,6 +154,8 @@ pub struct Reloader {
     path: PathBuf,
     stamp: Option<Stamp>,
     config: Config,
+    /// Why the file as it stands there is not in force.
+    refused: Option<String>,
     connectors: Connectors,
     gate: Arc<Gate>,
 }
@@ -162,7 +164,7 @@ impl Reloader {
     /// Over what was loaded from the file at `path`.
     pub fn new(path: PathBuf, config: Config, connectors: Connectors, gate: Arc<Gate>) -> Self {
         // As of now: a change since the file was read is a reload too many, not one too few.
-        Self { stamp: None, path, config, connectors, gate }
+        Self { stamp: None, path, config, refused: None, connectors, gate }
     }
 
     /// Looks whenever something around the files changes, until the drain begins.
@@ -198,12 +200,18 @@ impl Reloader {
             return;
         }
         match self.connectors.catalog(&self.config) {
-            Ok(catalog) => self.gate.replace(catalog),
-            Err(reason) => self.gate.say_problem(Some(reason)),
+            Ok(catalog) => {
+                self.gate.replace(catalog);
+                self.gate.say_problem(self.refused.clone());
+            }
+            Err(reason) => {
+                tracing::error!(%reason, "what is configured does not fit the connectors; what was in force goes on");
+                self.gate.say_problem(Some(self.refused.clone().unwrap_or(reason)));
+            }
         }
     }
 
-    /// Whether another configuration is in force now.
+    /// Whether another configuration is in force now, or the one that is may be the remedy of what was wrong.
     fn look_at_config(&mut self) -> bool {
         let stamp = Stamp::of(&self.path);
         if stamp == self.stamp {
@@ -212,14 +220,15 @@ impl Reloader {
         self.stamp = stamp;
         match config::load(&self.path).and_then(|new| self.admit(new)) {
             Ok(new) => {
-                self.gate.say_problem(None);
+                self.refused = None;
                 let changed = new != self.config;
                 self.config = new;
-                changed
+                changed || self.gate.problem().is_some()
             }
             Err(error) => {
                 tracing::error!(%error, "the new configuration is not valid; the old one stays in force");
-                self.gate.say_problem(Some(error.to_string()));
+                self.refused = Some(error.to_string());
+                self.gate.say_problem(self.refused.clone());
                 false
             }
         }

@@ -92,3 +92,31 @@ async fn a_configuration_that_is_not_valid_leaves_the_old_one_in_force_and_says_
     let narrowed = async || (ferrata.mcp().tools().await.unwrap().len() == 1).then_some(());
     wait::until("the new configuration", narrowed).await.unwrap();
 }
+
+/// A tool of the probe's, and a name of the same length that it does not have.
+const TOOL: &[u8] = b"write_then_ask";
+const OTHER_TOOL: &[u8] = b"write_then_axe";
+
+#[tokio::test]
+async fn what_fits_again_is_no_problem_any_more() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let probe = std::fs::read(artifacts::probe().unwrap()).unwrap();
+    setup.file(COMPONENT, &probe).unwrap();
+    let mut connector = connectors::probe(&setup, &upstream).unwrap();
+    connector["component"] = json!(COMPONENT);
+    let rules = json!({ "allow": ["probe_*"], "confirm": ["probe_write_then_ask"] });
+    let setup = setup.connector("probe", connector).with(&["access", "default"], rules);
+    let ferrata = Ferrata::start(setup).await.unwrap();
+    let mut renamed = probe.clone();
+    let places: Vec<_> = (0..renamed.len()).filter(|at| renamed[*at..].starts_with(TOOL)).collect();
+    places.into_iter().for_each(|at| renamed[at..at + TOOL.len()].copy_from_slice(OTHER_TOOL));
+    replace(&ferrata, COMPONENT, renamed);
+    status_says(&ferrata, "nothing fits these rules").await;
+    replace(&ferrata, COMPONENT, probe);
+    let is_well = async || {
+        let status = ferrata.control().get("/status").await.unwrap().json();
+        status["configuration_problem"].is_null().then_some(())
+    };
+    wait::until("nothing wrong in /status", is_well).await.unwrap();
+}
