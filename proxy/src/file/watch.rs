@@ -24,6 +24,12 @@ pub struct Watch {
     changed: Arc<Notify>,
 }
 
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Watch {
     pub fn new() -> Self {
         let changed = Arc::new(Notify::new());
