@@ -1,4 +1,4 @@
-//! What workflows reserve where sidecars share their counts, against a real `redis-server`.
+//! What workflows reserve, and logins wait for, where sidecars share their counts, against a real `redis-server`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +35,8 @@ fn sidecar(redis: &RedisServer) -> (Accounts, Arc<Account>) {
     (accounts, account)
 }
 
-/// Whether one exchange was let out, which is then answered.
-async fn passes(account: &Arc<Account>, workflow: Option<&str>) -> bool {
-    let asks = Request {
+fn request(account: &Account, workflow: Option<&str>) -> Request {
+    Request {
         agent: "agent".into(),
         operation: "find".into(),
         resource: None,
@@ -47,7 +46,12 @@ async fn passes(account: &Arc<Account>, workflow: Option<&str>) -> bool {
         deadline: account.clock().now().mono + PATIENCE / 4,
         bytes: 0,
         workflow: workflow.map(Arc::from),
-    };
+    }
+}
+
+/// Whether one exchange was let out, which is then answered.
+async fn passes(account: &Arc<Account>, workflow: Option<&str>) -> bool {
+    let asks = request(account, workflow);
     let Ok(mut leave) = account.enter(&asks, false).await else { return false };
     leave.sent(&asks.agent, asks.workflow.as_ref());
     leave.answered(|took| Outcome::Success { took });
@@ -76,4 +80,15 @@ async fn what_one_sidecar_has_reserved_no_other_spends() {
     }
     one.finish().await;
     other.finish().await;
+}
+
+#[tokio::test]
+async fn a_login_waits_for_what_the_store_grants() {
+    let Some(redis) = RedisServer::start() else { return };
+    let (accounts, account) = sidecar(&redis);
+    // Nothing else goes through the wall, so that nothing of it was granted before.
+    let leave = account.enter_for_login(&request(&account, None)).await;
+    assert!(leave.is_ok(), "{leave:?}");
+    drop(leave);
+    accounts.finish().await;
 }

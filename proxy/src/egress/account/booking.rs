@@ -9,7 +9,7 @@ use crate::policy::Priority;
 use crate::policy::limit::{BookingId, Owner, Reason, Refused, Wanted};
 
 /// Pause before a store is asked again whether it has granted as much: it answers within some milliseconds.
-const ASKED_AGAIN: Duration = Duration::from_millis(10);
+pub(super) const ASKED_AGAIN: Duration = Duration::from_millis(10);
 
 /// Who reserves, and for how long.
 #[derive(Clone, Copy, Debug)]

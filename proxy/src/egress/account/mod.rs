@@ -33,11 +33,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
-use crate::policy::limit::{About, Lowered, Observation, WallSet};
+use crate::policy::limit::{About, Lowered, Observation, Reason, WallSet};
 use crate::policy::queue::Refused::TooLate;
 use crate::policy::queue::Ticket;
 use crate::policy::retry::{Decision, Failure, Retry};
 use crate::policy::time::{Moment, Now};
+use booking::ASKED_AGAIN;
 use core::{Asked, Core, Refusal, Request};
 pub use leave::{Leave, Pending};
 use ledger::Ledger;
@@ -120,17 +121,17 @@ impl Account {
         }
     }
 
-    /// The same for a login, which waits behind nobody: until the wall that stands in its way has room, or its time is over.
+    /// The same for a login, which waits behind nobody: until the wall that stands in its way has room and the store has granted some of it,
+    /// or its time is over.
     pub async fn enter_for_login(self: &Arc<Self>, request: &Request) -> Result<Leave, Refusal> {
         loop {
-            let refusal = match self.lock().core.ask_for_login(request, self.now()) {
+            let now = self.now();
+            let refusal = match self.lock().core.ask_for_login(request, now) {
                 Ok(held) => return Ok(Leave::new(self, held, false)),
                 Err(refusal) => refusal,
             };
-            let Refusal::Wall { waiting: TooLate { turn: Some(turn) }, .. } = &refusal else {
-                return Err(refusal);
-            };
-            match self.clock.instant(*turn).filter(|_| *turn < request.deadline) {
+            let turn = turn_of_login(&refusal, now).filter(|turn| *turn < request.deadline);
+            match turn.and_then(|turn| self.clock.instant(turn)) {
                 Some(instant) => tokio::time::sleep_until(instant).await,
                 None => return Err(refusal),
             }
@@ -178,6 +179,17 @@ impl Account {
     pub fn earliest(&self, request: &Request) -> Option<Duration> {
         let now = self.now();
         self.lock().core.earliest(request, now).map(|at| now.mono.until(at))
+    }
+}
+
+/// When a login that was refused may ask again; none if no time brings it nearer.
+fn turn_of_login(refusal: &Refusal, now: Now) -> Option<Moment> {
+    match refusal {
+        Refusal::Wall { wall: Some(wall), .. } if wall.reason == Reason::Reserving => {
+            Some(now.mono + ASKED_AGAIN)
+        }
+        Refusal::Wall { waiting: TooLate { turn }, .. } => *turn,
+        _ => None,
     }
 }
 
