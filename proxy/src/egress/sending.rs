@@ -105,9 +105,10 @@ impl Sending {
         if let Some(leave) = first {
             return Ok(leave);
         }
+        let again = std::mem::take(&mut self.again);
         let entered = match self.login {
-            true => self.account.enter_for_login(&self.asks).await,
-            false => self.account.enter(&self.asks, std::mem::take(&mut self.again)).await,
+            true => self.account.enter_for_login(&self.asks, again).await,
+            false => self.account.enter(&self.asks, again).await,
         };
         entered.map_err(|refusal| self.account.refused(&self.system, &self.asks, refusal))
     }

@@ -87,7 +87,7 @@ async fn a_login_waits_for_what_the_store_grants() {
     let Some(redis) = RedisServer::start() else { return };
     let (accounts, account) = sidecar(&redis);
     // Nothing else goes through the wall, so that nothing of it was granted before.
-    let leave = account.enter_for_login(&request(&account, None)).await;
+    let leave = account.enter_for_login(&request(&account, None), false).await;
     assert!(leave.is_ok(), "{leave:?}");
     drop(leave);
     accounts.finish().await;

@@ -220,7 +220,13 @@ impl<W> Core<W> {
 
     /// The same for a request that is sent once more: it needs a place in the budget as well.
     pub fn ask_again(&mut self, request: &Request, wake: W, now: Now) -> Asked {
-        if self.budget.spend(now) { self.ask(request, wake, now) } else { Asked::Refused(Refusal::Budget) }
+        if self.pays_again(now) { self.ask(request, wake, now) } else { Asked::Refused(Refusal::Budget) }
+    }
+
+    /// Uses the place in the budget that was reserved for a retry. False if it is not borne any more: it is not sent.
+    #[must_use = "a retry that the budget does not bear is not sent"]
+    pub fn pays_again(&mut self, now: Now) -> bool {
+        self.budget.spend(now)
     }
 
     fn wait(&mut self, request: &Request, wall: Option<limit::Refused>, wake: W, now: Now) -> Asked {

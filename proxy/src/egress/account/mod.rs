@@ -123,11 +123,14 @@ impl Account {
 
     /// The same for a login, which waits behind nobody: until the wall that stands in its way has room and the store has granted some of it,
     /// or its time is over.
-    pub async fn enter_for_login(self: &Arc<Self>, request: &Request) -> Result<Leave, Refusal> {
+    pub async fn enter_for_login(self: &Arc<Self>, request: &Request, again: bool) -> Result<Leave, Refusal> {
+        if again && !self.lock().core.pays_again(self.now()) {
+            return Err(Refusal::Budget);
+        }
         loop {
             let now = self.now();
             let refusal = match self.lock().core.ask_for_login(request, now) {
-                Ok(held) => return Ok(Leave::new(self, held, false)),
+                Ok(held) => return Ok(Leave::new(self, held, again)),
                 Err(refusal) => refusal,
             };
             let turn = turn_of_login(&refusal, now).filter(|turn| *turn < request.deadline);

@@ -9,6 +9,7 @@ use super::*;
 use crate::config;
 use crate::policy::breaker::{Kind, Outcome};
 use crate::policy::limit::Wall;
+use crate::policy::retry::Repeat;
 use crate::policy::{Priority, queue};
 
 /// What a rolling window of a second takes to be free again after an answer: the window, and the first millisecond after it.
@@ -240,10 +241,24 @@ async fn a_login_waits_behind_nobody() {
     settle().await;
     let asks = request(&account, MINUTE);
     // The wall has room once per second: the login may lose one turn to who asks at the same moment, and never stands behind all three.
-    let waited = took(async { drop(send(account.enter_for_login(&asks).await.unwrap()).answered(|_| WELL)) });
+    let waited =
+        took(async { drop(send(account.enter_for_login(&asks, false).await.unwrap()).answered(|_| WELL)) });
     assert!(waited.await <= SECOND * 2);
     for call in calls {
         call.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_sent_again_uses_its_place_in_the_budget() {
+    let account = account(&[]);
+    for attempt in 0..32 {
+        let asks = request(&account, MINUTE);
+        let mut retry = Retry::new(Repeat::Read, asks.deadline);
+        let decision = account.failed(&mut retry, Failure::NeverSent);
+        assert!(matches!(decision, Decision::Again { .. }), "{attempt}: {decision:?}");
+        drop(account.enter_for_login(&asks, true).await.unwrap());
+        tokio::time::sleep(MINUTE).await;
     }
 }
 
