@@ -29,6 +29,7 @@ local KEPT_MS = 86400000    -- beyond what anything could count
 local SILENCE_MS = 2000     -- members that are there talk more often
 local JITTER_MS = 250       -- a message takes less, or the store's clock was set
 local MAX_PAUSES = 64       -- as in the sidecar
+local MAX_SEEN = 1e12       -- as in the sidecar; numbers that are far larger are not exact, and cannot be written down
 local HEAD, PER_WALL, PER_ASK, PER_PAUSE = 3, 6, 16, 3
 
 local account, member, number, known_epoch, new_epoch = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -247,6 +248,7 @@ local function exchange(wall)
     local since = blind - lasts
     if wall.kind == 'c' then since = wiped > 0 and wiped or now end
     if now - since > 2 * hold then blind = 0 end
+    wall.seen = math.min(wall.seen, MAX_SEEN)
     if wall.seen > used then
       spent = spent + count(wall, wall.seen - used, now)
       used = wall.seen

@@ -31,7 +31,11 @@ pub const MUTANTS: &[Mutant] = &[
         "window-off-by-one",
         "a wall lets one more through than it should",
         1,
-        &[("policy/limit/meter.rs", "if ours + weight > ceiling {", "if ours + weight > ceiling + 1 {")],
+        &[(
+            "policy/limit/meter.rs",
+            "if ours.saturating_add(weight) > ceiling {",
+            "if ours.saturating_add(weight) > ceiling + 1 {",
+        )],
     ),
     mutant(
         "window-too-short",

@@ -7,7 +7,7 @@ use super::booking::{MOST_BOOKED_PERCENT, WAITED_FOR_MS};
 use super::grant::{Grant, Keeping, UNWRITTEN_MS, Valid};
 use super::learn::{Learned, Lowering, Outside};
 use super::pace::Pace;
-use super::quota::Kind;
+use super::quota::{Kind, MAX_COUNT};
 use super::rate::Rate;
 use super::walls::Wall;
 use super::window::Window;
@@ -143,7 +143,7 @@ impl Meter {
             return Some(Stop { reason: Reason::TooLarge, until: None });
         }
         let ours = self.window.used().saturating_add(self.outside.amount(now.mono));
-        if ours + weight > ceiling {
+        if ours.saturating_add(weight) > ceiling {
             return Some(self.full(weight, ceiling, ours, now));
         }
         if now.mono < self.opens_at {
@@ -243,7 +243,7 @@ impl Meter {
     fn full(&self, weight: u64, ceiling: u64, ours: u64, now: Now) -> Stop {
         let reason = match self.window {
             Window::Concurrent(_) => Reason::Concurrent,
-            _ if ours + weight <= self.limit() => Reason::Reserved,
+            _ if ours.saturating_add(weight) <= self.limit() => Reason::Reserved,
             _ => Reason::Window,
         };
         let paced = self.pace.as_ref().map(Pace::free_at);
@@ -364,16 +364,19 @@ impl Meter {
         }
     }
 
-    /// Takes the upstream's word for what is used, if it is more than we know.
+    /// Takes the upstream's word for what is used, if it is more than we know. Upstreams and connectors say what they like: counts that no wall
+    /// can have are taken for the largest.
     pub fn observe(&mut self, seen: &Observation, now: Now) {
         let Some(window_ends) = self.window.counts_until(now) else { return };
         let resets = seen.resets_at.map_or(window_ends, |at| at.min(window_ends)).max(now.mono);
         let parts = self.wall.parts;
-        if let Some(limit) = seen.limit {
+        let stated = seen.limit.map(|limit| limit.min(MAX_COUNT));
+        if let Some(limit) = stated {
             self.learned.state(limit / parts, window_ends);
         }
-        let limit = seen.limit.unwrap_or(self.wall.quota.count.saturating_mul(parts));
+        let limit = stated.unwrap_or(self.wall.quota.count.saturating_mul(parts));
         let used = seen.used.or_else(|| Some(limit.saturating_sub(seen.remaining?)));
+        let used = used.map(|used| used.min(MAX_COUNT));
         if let Some(used) = used {
             // The upstream spoke when the request arrived; what left since then counted. What is reserved has not arrived anywhere.
             let left = self.window.left_since(seen.asked_at);

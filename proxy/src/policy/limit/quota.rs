@@ -18,8 +18,8 @@ const DAY: u64 = 24 * HOUR;
 /// Longest rolling window, in milliseconds: no system known counts over more than a month.
 const MAX_WINDOW_MS: u64 = 31 * DAY;
 
-/// Largest count: sums of it stay far from the end of 64 bits.
-const MAX_COUNT: u64 = 1_000_000_000_000;
+/// Largest count: sums of it stay far from the end of 64 bits, and are exact in the numbers of a shared store.
+pub const MAX_COUNT: u64 = 1_000_000_000_000;
 
 /// How much a system lets through.
 #[derive(Clone, Debug, PartialEq, Eq)]

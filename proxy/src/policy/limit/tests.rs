@@ -285,6 +285,18 @@ fn the_upstreams_count_holds_where_it_is_higher() {
 }
 
 #[test]
+fn a_count_that_makes_no_sense_closes_the_wall_and_opens_nothing() {
+    for (limit, used) in [(None, u64::MAX), (Some(u64::MAX), u64::MAX), (Some(u64::MAX), u64::MAX - 5)] {
+        let mut limits = limits(&["10/min"]);
+        spend(&mut limits, 5, 0);
+        limits.learn(&Observation { limit, used: Some(used), ..seen(0, 1) }, at(2));
+        assert_eq!(refuse(&mut limits, 10, 3).reason, Reason::Window, "{limit:?} {used}");
+        assert_eq!(refuse(&mut limits, 1, 60_001).retry_at, Some(at(60_003)), "{limit:?} {used}");
+        spend(&mut limits, 5, 60_003);
+    }
+}
+
+#[test]
 fn what_the_other_replicas_may_use_is_nobody_elses_use() {
     let set = WallSet::new([wall("100/min")]).unwrap().divided(4).unwrap();
     let mut limits = Limits::new(&set);
