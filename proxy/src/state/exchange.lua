@@ -6,7 +6,7 @@
 --   since some start, which nobody can set; how many scopes were closed, for each operation, resource and for how long; then for each wall
 --   kind (r, c, n), limit, window (for c: the period's end), grain, start (for c), arrived, age, outstanding, emergency, want (-1: not
 --   even a share for emergencies), seen (-1 for none), known (1 or 0), and of a limit that was lowered: limit (0 for none), ms until it
---   rises, by how much, how often.
+--   rises, by how much, how often; in how many ms the system forgets what was seen (-1: with its window).
 -- Answers: epoch, live members, whether the member's grants had expired; then for each wall granted, emergency, used, ms to wait (-1: unknown),
 --   a limit that is lower than the one asked with and ms until it rises (-1: none); then for each scope that is closed operation, resource, ms.
 --
@@ -16,7 +16,8 @@
 --   g:LENGTH:OPERATIONRESOURCE until when that scope is closed.
 -- What a member was told (hash): s its last number, a the answer to it.
 -- A wall (hash): d spent, p period, b (nothing is known before), w the wipe that b stands for, h:ID and e:ID what a member holds,
---   l, r, i, y a limit that was lowered: what it is, when it rises, by how much, how often.
+--   l, r, i, y a limit that was lowered: what it is, when it rises, by how much, how often, x and xe what others use that the system
+--   forgets before its window has passed, and when.
 -- Its entries (list): 'time at which it no longer counts:cost', in the order of time.
 
 local FORMAT = '1'
@@ -30,7 +31,7 @@ local SILENCE_MS = 2000     -- members that are there talk more often
 local JITTER_MS = 250       -- a message takes less, or the store's clock was set
 local MAX_PAUSES = 64       -- as in the sidecar
 local MAX_SEEN = 1e12       -- as in the sidecar; numbers that are far larger are not exact, and cannot be written down
-local HEAD, PER_WALL, PER_ASK, PER_PAUSE = 3, 6, 16, 3
+local HEAD, PER_WALL, PER_ASK, PER_PAUSE = 3, 6, 17, 3
 
 local account, member, number, known_epoch, new_epoch = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local lease, hold, emergency_ms, mono = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -203,6 +204,19 @@ local function wait_for(wall, excess)
   return -1
 end
 
+-- When there is room for what is too much; what others use, and the system forgets before its window has passed, goes all at once.
+local function room_in(wall, excess, others, ends_in)
+  local without = wait_for(wall, excess)
+  if others == 0 then return without end
+  local with = ends_in
+  if excess > others then
+    local rest = wait_for(wall, excess - others)
+    with = rest < 0 and -1 or math.max(ends_in, rest)
+  end
+  if without < 0 or with < 0 then return math.max(without, with) end
+  return math.min(without, with)
+end
+
 -- What the others hold. Those that were not heard for too long have spent it, when their time was over at the latest.
 local function held_by_others(wall, counts)
   local held, spent = 0, 0
@@ -242,7 +256,11 @@ local function exchange(wall)
   end
   local held, more = held_by_others(wall, counts)
   spent = spent + more + count(wall, wall.arrived, now - wall.age)
-  local used = spent + held + wall.outstanding + wall.emergency
+  local others, others_end = int(counts.x), int(counts.xe)
+  if others_end <= now or (wall.kind == 'c' and period > int(counts.p)) then others, others_end = 0, 0 end
+  local used = spent + held + wall.outstanding + wall.emergency + others
+  -- What was seen of a day that is over says nothing of this one.
+  if wall.kind == 'c' and (wall.start ~= period or clock >= wall.window) then wall.seen = -1 end
   if wall.seen >= 0 then
     -- The upstream's count is worth a memory once everything has arrived that was leased or under way when there was one, and was counted.
     local since = blind - lasts
@@ -250,7 +268,11 @@ local function exchange(wall)
     if now - since > 2 * hold then blind = 0 end
     wall.seen = math.min(wall.seen, MAX_SEEN)
     if wall.seen > used then
-      spent = spent + count(wall, wall.seen - used, now)
+      if wall.ends_in >= 0 then
+        others, others_end = others + wall.seen - used, math.max(others_end, now + wall.ends_in)
+      else
+        spent = spent + count(wall, wall.seen - used, now)
+      end
       used = wall.seen
     end
   end
@@ -272,13 +294,14 @@ local function exchange(wall)
   elseif wall.want > 0 and room > 0 then
     granted = math.min(room, math.max(1, math.min(wall.want, math.floor(room / (SHARES * live)))))
   elseif wall.want > 0 then
-    wait = wait_for(wall, 1 - room)
+    wait = room_in(wall, 1 - room, others, others_end - now)
   end
   if known_in <= 0 and wall.want >= 0 and wall.kind ~= 'n' and room - granted > limit / 2 then
     reserve = math.max(0, math.floor(limit / (EMERGENCIES * live)) - wall.emergency)
   end
   used = used + granted + reserve
   redis.call('HSET', wall.key, 'v', FORMAT, 'd', text(spent), 'p', text(period), 'b', text(blind), 'w', text(wiped),
+    'x', text(others), 'xe', text(others_end),
     'h:' .. member, text(wall.outstanding + granted), 'e:' .. member, text(wall.emergency + reserve))
   if low > 0 then
     redis.call('HSET', wall.key, 'l', text(low), 'r', text(rises), 'i', text(by), 'y', text(every))
@@ -297,7 +320,7 @@ for i = 3, #KEYS, 2 do
     key = KEYS[i], list = KEYS[i + 1], kind = ARGV[at + 1], limit = argument(2), window = argument(3), grain = argument(4),
     start = argument(5), arrived = argument(6), age = argument(7), outstanding = argument(8), emergency = argument(9),
     want = argument(10), seen = argument(11), known = ARGV[at + 12] == '1',
-    lowered = argument(13), rises_in = argument(14), by = argument(15), every = argument(16),
+    lowered = argument(13), rises_in = argument(14), by = argument(15), every = argument(16), ends_in = argument(17),
   }) }
   for _, value in ipairs(values) do answer[#answer + 1] = value end
 end

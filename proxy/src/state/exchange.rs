@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::policy::limit::{Answer, Ask, Leases, Lowering, Pause, Span};
+use crate::policy::limit::{Answer, Ask, Leases, Lowering, Pause, Seen, Span};
 use crate::policy::time::{Moment, Now};
 
 /// What the store runs for each exchange.
@@ -102,7 +102,7 @@ impl Talk {
         for ask in &self.asks {
             let key = format!("{account}:{}", name(ask));
             call.keys.extend([key.clone(), format!("{key}:q")]);
-            call.ask(ask);
+            call.ask(ask, now);
         }
         call
     }
@@ -125,7 +125,7 @@ impl Call {
         self.arguments.extend(numbers.into_iter().map(|number| number.to_string()));
     }
 
-    fn ask(&mut self, ask: &Ask) {
+    fn ask(&mut self, ask: &Ask, now: Now) {
         let (kind, window, grain, start) = match ask.span {
             Span::Rolling { window, grain } => ("r", i128::from(window), i128::from(grain), 0),
             Span::Calendar { start, end } => ("c", i128::from(end), 1, i128::from(start)),
@@ -133,20 +133,31 @@ impl Call {
         };
         let moved = &ask.moved;
         let want = if ask.is_last { -1 } else { i128::from(moved.want) };
-        let seen = ask.seen.map_or(-1, i128::from);
+        let (seen, ends_in) = seen(ask, now);
         self.arguments.push(kind.to_owned());
         self.add([i128::from(ask.limit), window, grain, start]);
         self.add([moved.arrived, ask.age_ms, moved.outstanding, moved.emergency].map(i128::from));
         self.add([want, seen, i128::from(moved.known)]);
         let none = Lowering { limit: 0, rises_in_ms: 0, by: 0, every_ms: 1 };
         let Lowering { limit, rises_in_ms, by, every_ms } = ask.lowered.unwrap_or(none);
-        self.add([i128::from(limit), i128::from(rises_in_ms), i128::from(by), i128::from(every_ms)]);
+        self.add([i128::from(limit), i128::from(rises_in_ms), i128::from(by), i128::from(every_ms), ends_in]);
     }
 
     fn pause(&mut self, pause: &Pause, now: Now) {
         let Pause { operation, resource, until } = pause;
         self.arguments.extend([operation, resource].map(|name| named(name.as_deref())));
         self.add([i128::from(until.0.saturating_sub(now.mono.0))]);
+    }
+}
+
+/// What the upstream showed as used, and in how many milliseconds it forgets that; -1 for none.
+fn seen(ask: &Ask, now: Now) -> (i128, i128) {
+    match ask.seen {
+        Some(Seen { used, ends: None, .. }) => (i128::from(used), -1),
+        Some(Seen { used, ends: Some(ends), .. }) if now.mono < ends => {
+            (i128::from(used), i128::from(ends.0 - now.mono.0))
+        }
+        _ => (-1, -1),
     }
 }
 

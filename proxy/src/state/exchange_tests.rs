@@ -18,15 +18,15 @@ const LEASES: Leases = Leases { lease_ms: 10_000, tail_ms: 10_000, emergency_ms:
 const START: i64 = 1_767_225_600_000;
 
 /// One sidecar, with a clock of its own.
-struct Sidecar {
+pub(super) struct Sidecar {
     shared: Shared,
     talk: Talk,
-    limits: Limits,
-    now: Now,
+    pub limits: Limits,
+    pub now: Now,
 }
 
 impl Sidecar {
-    fn new(store: &Store, walls: &[&str]) -> Self {
+    pub fn new(store: &Store, walls: &[&str]) -> Self {
         let walls = walls.iter().map(|w| Wall::new(w.parse().unwrap(), Source::Operator));
         let limits = Limits::kept(&WallSet::new(walls).unwrap(), Keeping::Shared(LEASES));
         let now = Now { mono: Moment(1_000_000), wall: START };
@@ -35,30 +35,30 @@ impl Sidecar {
         Self { shared, talk: Talk::new("acme", member, LEASES), limits, now }
     }
 
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         self.talk.begin(self.limits.exchange(self.now), self.limits.pauses());
     }
 
-    async fn ask(&mut self) -> Heard {
+    pub async fn ask(&mut self) -> Heard {
         let answer = self.shared.ask(&self.talk.call(self.now)).await.unwrap();
         self.talk.hear(&answer, self.now).unwrap()
     }
 
     /// One exchange, as the task does it.
-    async fn exchange(&mut self) {
+    pub async fn exchange(&mut self) {
         self.begin();
         let heard = self.ask().await;
         tell(&self.talk, &heard, self.now.mono, &mut self.limits, self.now);
     }
 
     /// Is refused for want of something granted, and says so.
-    async fn want(&mut self) {
+    pub async fn want(&mut self) {
         self.reason();
         self.exchange().await;
     }
 
     /// Spends what it has and can get in so many exchanges.
-    async fn spend(&mut self, most: u64, exchanges: usize) -> u64 {
+    pub async fn spend(&mut self, most: u64, exchanges: usize) -> u64 {
         let mut spent = 0;
         for _ in 0..=exchanges {
             while spent < most && self.send() {
@@ -70,12 +70,12 @@ impl Sidecar {
     }
 
     /// One call, answered at once.
-    fn send(&mut self) -> bool {
+    pub fn send(&mut self) -> bool {
         let charge = self.limits.try_acquire(&ASKED, self.now);
         charge.map(|charge| self.limits.answered(charge, self.now)).is_ok()
     }
 
-    fn reason(&mut self) -> Option<Reason> {
+    pub fn reason(&mut self) -> Option<Reason> {
         match self.limits.try_acquire(&ASKED, self.now) {
             Ok(charge) => {
                 self.limits.never_sent(charge, self.now);
@@ -85,16 +85,16 @@ impl Sidecar {
         }
     }
 
-    fn usage(&mut self) -> WallUsage {
+    pub fn usage(&mut self) -> WallUsage {
         self.limits.usage(self.now).remove(0)
     }
 }
 
-const ASKED: Asked =
+pub(super) const ASKED: Asked =
     Asked { operation: "read", resource: None, cost: 1, priority: Priority::Interactive, owner: None };
 
 /// A real server, and a connection that says what no sidecar would.
-struct Store {
+pub(super) struct Store {
     server: RedisServer,
     aside: MultiplexedConnection,
 }
@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// One that a sidecar has begun, and that has given others the time to object.
-    async fn begun(walls: &[&str]) -> Option<(Self, Sidecar)> {
+    pub async fn begun(walls: &[&str]) -> Option<(Self, Sidecar)> {
         let mut store = Self::start().await?;
         let mut first = Sidecar::new(&store, walls);
         first.exchange().await;

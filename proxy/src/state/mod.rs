@@ -15,6 +15,8 @@ mod keeper;
 #[cfg(all(test, unix))]
 mod kill_tests;
 pub mod lease;
+#[cfg(test)]
+mod seen_tests;
 pub mod shared;
 pub(crate) mod stamp;
 pub mod wire;

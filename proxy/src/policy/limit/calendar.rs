@@ -26,7 +26,8 @@ pub struct Calendar {
     every: Every,
     zone: Zone,
     period: Option<Period>,
-    /// The end of the period by the time that passes.
+    /// The begin and the end of the period by the time that passes.
+    began: Moment,
     end: Moment,
     done: u64,
     held: u64,
@@ -39,7 +40,7 @@ pub struct Calendar {
 impl Calendar {
     pub fn new(every: Every, zone: Zone) -> Self {
         let none = Moment(0);
-        Self { every, zone, period: None, end: none, done: 0, held: 0, before: None, carried: 0 }
+        Self { every, zone, period: None, began: none, end: none, done: 0, held: 0, before: None, carried: 0 }
     }
 
     /// Begins a new period if it is time.
@@ -48,7 +49,10 @@ impl Calendar {
             Some(p) if now.wall >= p.end && now.mono >= self.end => {
                 self.before = Some((p, self.done));
                 self.done = std::mem::take(&mut self.carried);
+                let ended = self.end;
                 self.enter(now);
+                // Whatever the clock says: the period before was not over earlier.
+                self.began = self.began.max(ended);
             }
             Some(p) if now.wall < p.start => {
                 self.carried = self.carried.saturating_add(self.done);
@@ -63,8 +67,15 @@ impl Calendar {
 
     fn enter(&mut self, now: Now) {
         let period = period(self.every, &self.zone.rules, now.wall);
+        let lasts = u64::try_from(now.wall.saturating_sub(period.start)).unwrap_or(0);
         self.period = Some(period);
+        self.began = Moment(now.mono.0.saturating_sub(lasts));
         self.end = after(now, period.end);
+    }
+
+    /// Whether what was said in answer to something sent then is about the present period.
+    pub fn is_about_present(&self, asked_at: Moment) -> bool {
+        asked_at >= self.began
     }
 
     pub fn used(&self) -> u64 {

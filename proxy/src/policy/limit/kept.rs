@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
 use super::grant::{Grant, Moved, Valid};
 use super::learn::Lowering;
 use super::meter::Meter;
 use super::window::Window;
+use super::{Limits, Seen};
 use crate::policy::time::{Moment, Now};
 
 /// A wall, whatever its number: an operator who changes the number keeps the count.
@@ -55,7 +55,7 @@ pub struct Ask {
     pub age_ms: u64,
     pub moved: Moved,
     /// What the upstream itself showed as used, if that is more than we know.
-    pub seen: Option<u64>,
+    pub seen: Option<Seen>,
     /// A limit that was lowered since the store heard of it last.
     pub lowered: Option<Lowering>,
     /// Whether nothing may be granted any more: the process ends.
@@ -283,7 +283,9 @@ fn ask(
         Window::Concurrent(_) => Span::Concurrent,
     };
     let (limit, held) = (meter.limit(), meter.window.held());
-    let seen = meter.seen.take();
+    let is_news =
+        |seen: &Seen| meter.window.is_news(seen.asked_at, seen.ends.unwrap_or(Moment(u64::MAX)), now);
+    let seen = meter.seen.take().filter(is_news);
     let lowered = if std::mem::take(&mut meter.lowered) { meter.lowering(now.mono) } else { None };
     let has_news = seen.is_some() || lowered.is_some();
     let is_news = |g: &&mut Grant| g.is_due() || has_news || (is_last && g.is_known());

@@ -11,7 +11,7 @@ use super::quota::{Kind, MAX_COUNT};
 use super::rate::Rate;
 use super::walls::Wall;
 use super::window::Window;
-use super::{Observation, Reason};
+use super::{Observation, Reason, Seen};
 use crate::policy::time::{Moment, Now};
 use crate::policy::{Mode, Priority};
 
@@ -28,7 +28,7 @@ pub struct Meter {
     /// What a store lets us spend; none for a wall that is counted here alone.
     pub grant: Option<Grant>,
     /// What the upstream showed as used, and whether the limit was lowered, for the store to hear.
-    pub seen: Option<u64>,
+    pub seen: Option<Seen>,
     pub lowered: bool,
     /// Cost that is reserved and not under way; the window holds it.
     booked: u64,
@@ -377,7 +377,7 @@ impl Meter {
         let limit = stated.unwrap_or(self.wall.quota.count.saturating_mul(parts));
         let used = seen.used.or_else(|| Some(limit.saturating_sub(seen.remaining?)));
         let used = used.map(|used| used.min(MAX_COUNT));
-        if let Some(used) = used {
+        if let Some(used) = used.filter(|_| self.window.is_news(seen.asked_at, resets, now)) {
             // The upstream spoke when the request arrived; what left since then counted. What is reserved has not arrived anywhere.
             let left = self.window.left_since(seen.asked_at);
             let own = self.window.used().saturating_sub(self.booked).saturating_add(left);
@@ -387,7 +387,9 @@ impl Meter {
             let others = used.saturating_sub(all.saturating_add(fellows));
             self.outside.see(others, resets, seen.asked_at, now.mono);
             // A store that forgot takes this for all there is: it is told the whole.
-            self.seen = self.grant.is_some().then_some(used);
+            let ends = (resets < window_ends).then_some(resets);
+            let seen = Seen { used, asked_at: seen.asked_at, ends };
+            self.seen = self.grant.is_some().then_some(seen);
         }
     }
 

@@ -54,7 +54,7 @@ pub use scopes::MAX_RESOURCES;
 use scopes::{Passed, Scopes, UPSTREAM};
 pub use usage::WallUsage;
 pub use walls::{Source, Wall, WallSet};
-pub use words::{About, Asked, Charge, Lowered, Observation, Reason, Refused};
+pub use words::{About, Asked, Charge, Lowered, Observation, Reason, Refused, Seen};
 
 use super::Mode;
 use super::time::{Moment, Now};
@@ -286,8 +286,8 @@ impl Limits {
     /// Takes the system's word for limit and use, where it is stricter than our own.
     pub fn learn(&mut self, seen: &Observation, now: Now) {
         let (operation, resource) = seen.about.names();
-        let scope = self.scopes.named(operation, resource, now);
-        let Some(scope) = self.scopes.get_mut(scope) else { return };
+        let index = self.scopes.named(operation, resource, now);
+        let Some(scope) = self.scopes.get_mut(index) else { return };
         scope.advance(now);
         let windows = scope.meters.iter().filter(|m| m.wall.quota.span_ms().is_some()).count();
         let meant = |meter: &&mut meter::Meter| match (seen.window, meter.wall.quota.span_ms()) {
@@ -297,6 +297,7 @@ impl Limits {
         };
         if let Some(meter) = scope.meters.iter_mut().find(meant) {
             meter.observe(seen, now);
+            self.scopes.touched(index);
         } else if let (Some(0), Some(resets)) = (seen.remaining, seen.resets_at) {
             scope.gate.close(Some(now.mono.until(resets)), now);
         }

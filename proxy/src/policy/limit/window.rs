@@ -48,6 +48,12 @@ impl Window {
         if let Self::Rolling(w) = self { w.left_since(then) } else { 0 }
     }
 
+    /// Whether what an upstream said in answer to something sent then, and what it said would end at `until`, still counts: a day that is over
+    /// says nothing of the next.
+    pub fn is_news(&self, asked_at: Moment, until: Moment, now: Now) -> bool {
+        now.mono < until && if let Self::Calendar(w) = self { w.is_about_present(asked_at) } else { true }
+    }
+
     /// The part of it that is not answered.
     pub fn held(&self) -> u64 {
         match self {

@@ -107,6 +107,16 @@ pub struct Observation<'a> {
     pub asked_at: Moment,
 }
 
+/// What an upstream showed as used, for the store to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub used: u64,
+    /// When the request was sent whose answer showed it.
+    pub asked_at: Moment,
+    /// When the upstream forgets it, if that is before the window's end.
+    pub ends: Option<Moment>,
+}
+
 /// A limit that was lowered, because somebody else uses the quota.
 #[derive(Clone, Debug)]
 pub struct Lowered {
