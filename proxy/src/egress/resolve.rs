@@ -14,23 +14,35 @@ use hyper_util::client::legacy::connect::dns::Name;
 pub fn is_allowed(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            !(v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast())
+            let is_metadata = METADATA_V4.contains(&v4);
+            !(v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || is_metadata)
         }
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => is_allowed(IpAddr::V4(v4)),
             None => {
-                !(v6.is_unicast_link_local()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || is_aws_metadata(v6))
+                let is_metadata = METADATA_V6.contains(&v6);
+                !(v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast() || is_metadata)
+                    && translated(v6).is_none_or(|v4| is_allowed(IpAddr::V4(v4)))
             }
         },
     }
 }
 
-/// `fd00:ec2::254`, the one metadata service with an address of its own.
-fn is_aws_metadata(address: Ipv6Addr) -> bool {
-    address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+/// Metadata services that are not at a link-local address: Alibaba Cloud's, and Azure's host agent.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+
+/// The same of AWS and Google Cloud.
+const METADATA_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
+/// What a translator takes an address of `64:ff9b::/96` for (RFC 6052, 2.1).
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else { return None };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 /// The allowed addresses of `host`, which may be a number; an error if there are none.
@@ -76,9 +88,18 @@ mod tests {
 
     #[test]
     fn a_name_may_not_stand_for_a_metadata_service() {
-        for bad in
-            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0", "224.0.0.1"]
-        {
+        for bad in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fe80::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "0.0.0.0",
+            "224.0.0.1",
+        ] {
             assert!(!is_allowed(bad.parse().unwrap()), "{bad}");
         }
         for good in ["127.0.0.1", "10.1.2.3", "93.184.216.34", "::1", "fd00::1"] {
