@@ -67,6 +67,10 @@ impl Operation {
         path: &str,
         effect: Effect,
     ) -> Result<Self, String> {
+        // What it asks for is not a path at an upstream, but another host.
+        if method == "CONNECT" {
+            return Err("the method CONNECT goes through no operation".to_owned());
+        }
         let pattern = if path == "*" { vec![Segment::Rest] } else { parse_pattern(path)? };
         Ok(Self {
             label: label.into(),
@@ -203,6 +207,11 @@ mod tests {
         assert_eq!(judge("get", "GET", "/records/7/notes"), Err(Mismatch::WrongPattern));
         assert_eq!(judge("get", "GET", "/records/"), Err(Mismatch::WrongPattern));
         assert_eq!(judge("made-up", "GET", "/records/7"), Err(Mismatch::UnknownLabel));
+    }
+
+    #[test]
+    fn nothing_is_asked_for_a_way_to_another_host() {
+        assert!(Operation::new("tunnel", "api", "CONNECT", "/{rest...}", Effect::Read).is_err());
     }
 
     #[test]
