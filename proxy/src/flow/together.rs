@@ -94,6 +94,9 @@ impl Together {
         for ((call, answer), done) in calls.into_iter().zip(answers).zip(done) {
             let result = match done {
                 Done::Result(result) => result,
+                // Whoever asked has left: what is not made does nothing unheard.
+                Done::Alone if answer.is_closed() => continue,
+                Done::Alone if call.deadline.has_passed() => Err(too_late(route, false)),
                 // One after the other: each pays for itself.
                 Done::Alone => route.connector.call(route.spec(), call).await,
             };
