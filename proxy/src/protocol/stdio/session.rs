@@ -24,6 +24,9 @@ use crate::server::{Drain, DrainTrigger, drain};
 /// Calls and subscriptions of one agent at a time; one more is refused.
 const MAX_RUNNING: usize = 256;
 
+/// Batches of one agent at a time, each of some dozens of calls; the next line is read when there is room for one more.
+const MAX_BATCHES: usize = 8;
+
 /// One agent's state between two lines.
 pub struct Session {
     gate: Arc<Gate>,
@@ -39,6 +42,7 @@ pub struct Session {
     /// Up to where this agent has heard.
     heard: Changes,
     seats: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
     ending: DrainTrigger,
     ended: Drain,
 }
@@ -60,6 +64,7 @@ impl Session {
             changes,
             heard,
             seats: Arc::new(Semaphore::new(MAX_RUNNING)),
+            batches: Arc::new(Semaphore::new(MAX_BATCHES)),
             ending,
             ended,
         }
@@ -189,8 +194,11 @@ impl Session {
         if self.agreed != Some(version::WITH_BATCHES) {
             return self.refuse(None, &batch::not_in_this_revision()).await;
         }
+        // Never closed.
+        let Ok(seat) = self.batches.clone().acquire_owned().await else { return };
         let (gate, caller, out) = (self.gate.clone(), self.caller.clone(), self.out.clone());
         self.tasks.spawn(async move {
+            let _seat = seat;
             let answers = batch::answer(&gate, &caller, None, &text).await;
             if let Some(answers) = answers.unwrap_or_else(|error| Some(jsonrpc::error(None, &error))) {
                 out.send(answers).await.ok();
