@@ -24,6 +24,9 @@ use crate::telemetry::metric;
 /// Largest secret that is taken out of an answer, in bytes: as `credential` bounds those that it reads.
 pub(super) const MAX_CAPTURED_BYTES: usize = 64 << 10;
 
+/// Places at which a connector may look for secrets in one exchange: each look reads the whole body. A login has a handful.
+const MAX_LOOKS: usize = 32;
+
 /// What an answer means, as the connector says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -93,6 +96,8 @@ pub struct Exchange {
     in_login: bool,
     /// The body as it was shown, once it has been asked for.
     visible: Option<Bytes>,
+    /// Looks for secrets so far.
+    looks: usize,
 }
 
 /// One answer, what it was asked with, and what it is still to be judged by.
@@ -119,6 +124,7 @@ impl Exchange {
             scrubber,
             in_login: matches!(scope.purpose, Purpose::Login { .. }),
             visible: None,
+            looks: 0,
         };
         exchange.hide_tokens();
         exchange
@@ -202,6 +208,11 @@ impl Exchange {
 
     /// Takes a secret out of the answer and keeps it for this call; its name, or none if nothing stands there.
     pub fn capture(&mut self, place: &Place, scope: &Scope) -> Result<Option<String>, Fault> {
+        self.looks += 1;
+        if self.looks > MAX_LOOKS {
+            let why = format!("Secrets were looked for at more than {MAX_LOOKS} places.");
+            return Err(Fault::new(FaultKind::ConnectorFailed, why));
+        }
         let found = match place {
             Place::Header(name) => self.answer.headers.get(name).map(|v| v.as_bytes().to_vec()),
             Place::Body(_) if self.visible.is_some() => {
@@ -320,6 +331,27 @@ mod tests {
             assert!(!shown.contains("12345678") && shown.contains("3600"), "{shown}");
             assert!(exchange.capture(&Place::Body("/access_token".to_owned()), &scope).is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn a_throttle_counts_even_if_the_guest_neither_judges_nor_drops_its_answer() {
+        let (mut exchange, _) = exchange("{}", false).await;
+        exchange.answer.status = StatusCode::TOO_MANY_REQUESTS;
+        exchange.answer.headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("30"));
+        let (account, asks) = (Arc::clone(&exchange.sending.account), exchange.sending.asks.clone());
+        assert!(account.earliest(&asks).is_none_or(|wait| wait.is_zero()));
+        drop(exchange);
+        assert!(account.earliest(&asks).is_some_and(|wait| wait > Duration::from_secs(29)));
+    }
+
+    #[tokio::test]
+    async fn secrets_are_looked_for_at_some_places_and_not_at_any_number() {
+        let (mut exchange, scope) = exchange("{}", true).await;
+        let look = |exchange: &mut Exchange| exchange.capture(&Place::Body("/absent".to_owned()), &scope);
+        for _ in 0..MAX_LOOKS {
+            assert!(look(&mut exchange).unwrap().is_none());
+        }
+        assert!(look(&mut exchange).is_err());
     }
 
     #[tokio::test]

@@ -73,31 +73,7 @@ impl Egress {
         self.count_verdict(exchange, verdict);
         let sent_at = exchange.judge(verdict);
         if let (Verdict::Throttled { retry_after, scope: closed }, Some(sent_at)) = (verdict, sent_at) {
-            self.close(exchange, said(exchange, *retry_after), closed.as_deref(), sent_at);
-        }
-    }
-
-    /// Closes what an answer said is closed, for every caller.
-    fn close(&self, exchange: &Exchange, said: Option<Duration>, scope: Option<&str>, sent_at: Moment) {
-        let asks = &exchange.sending.asks;
-        let operation: &str = &asks.operation;
-        // A scope that the host does not know is not narrower than the operation: nobody gets past a throttle by a name.
-        let about = match (scope, asks.resource.as_deref()) {
-            (Some(WHOLE_UPSTREAM), _) => About::Upstream,
-            (Some(scope), Some(resource)) if scope == resource => About::Resource { operation, resource },
-            _ => About::Operation(operation),
-        };
-        let account = &exchange.sending.account;
-        metrics::counter!(
-            metric::THROTTLES,
-            "account" => account.name.account.to_string(),
-            "upstream" => account.name.upstream.to_string(),
-            "operation" => operation.to_owned(),
-        )
-        .increment(1);
-        if let Some(Lowered { wall, from, to }) = account.throttled(about, said, sent_at) {
-            let (account, wall) = (&account.name.account, &wall.name);
-            tracing::warn!(%account, %wall, from, to, "too fast, though there was room: somebody else uses this quota");
+            exchange.close(said(exchange, *retry_after), closed.as_deref(), sent_at);
         }
     }
 
@@ -195,6 +171,43 @@ impl Egress {
 
     fn count_verdict(&self, exchange: &Exchange, verdict: &Verdict) {
         self.counted.count(&exchange.request, Counts::Verdict(verdict.label()));
+    }
+}
+
+impl Exchange {
+    /// Closes what an answer said is closed, for every caller.
+    fn close(&self, said: Option<Duration>, scope: Option<&str>, sent_at: Moment) {
+        let asks = &self.sending.asks;
+        let operation: &str = &asks.operation;
+        // A scope that the host does not know is not narrower than the operation: nobody gets past a throttle by a name.
+        let about = match (scope, asks.resource.as_deref()) {
+            (Some(WHOLE_UPSTREAM), _) => About::Upstream,
+            (Some(scope), Some(resource)) if scope == resource => About::Resource { operation, resource },
+            _ => About::Operation(operation),
+        };
+        let account = &self.sending.account;
+        metrics::counter!(
+            metric::THROTTLES,
+            "account" => account.name.account.to_string(),
+            "upstream" => account.name.upstream.to_string(),
+            "operation" => operation.to_owned(),
+        )
+        .increment(1);
+        if let Some(Lowered { wall, from, to }) = account.throttled(about, said, sent_at) {
+            let (account, wall) = (&account.name.account, &wall.name);
+            tracing::warn!(%account, %wall, from, to, "too fast, though there was room: somebody else uses this quota");
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// What a guest leaked, or had no time to drop, is judged by its status: a throttle counts whatever became of the call.
+    fn drop(&mut self) {
+        let verdict = Verdict::of_status(self.status());
+        let sent_at = self.judge(&verdict);
+        if let (Verdict::Throttled { .. }, Some(sent_at)) = (verdict, sent_at) {
+            self.close(said(self, None), None, sent_at);
+        }
     }
 }
 
