@@ -49,6 +49,12 @@ const MAX_BYTES_FOR_ALL_MISTAKES: usize = 16 << 10;
 /// How often the host holds the arguments of a call while it is made: the body, the arguments, their value, and what goes to the guest.
 const COPIES_OF_ARGUMENTS: usize = 4;
 
+/// What an object, however small, takes in the host's memory, in bytes: a leaf of its map has room for eleven members.
+const OBJECT_BYTES: usize = 640;
+
+/// What every further value takes beside its text, in bytes.
+const VALUE_BYTES: usize = 64;
+
 /// Longest idempotency key that an agent may bring, in bytes: what the common systems take.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
@@ -209,7 +215,7 @@ impl Gate {
             }
         };
         let bytes = call.arguments.get().len();
-        let _held = memory::PROCESS.admit(bytes.saturating_mul(COPIES_OF_ARGUMENTS))?;
+        let _held = memory::PROCESS.admit(held_bytes(call.arguments.get().as_bytes()))?;
         let arguments = parse_arguments(&call.arguments)?;
         validate(&route.spec().input, &arguments, bytes)?;
         record.note_arguments_fit();
@@ -274,6 +280,12 @@ impl Gate {
         let can_be_asked = client.can_bring.is_some();
         confirm::ask(&self.seals, bound, shown, can_be_asked, idempotency_key).map(ToolResult::Question)
     }
+}
+
+/// What the host holds of a call's arguments while it is made: of many small objects, far more than their text.
+fn held_bytes(arguments: &[u8]) -> usize {
+    let count = |byte| memchr::memchr_iter(byte, arguments).count();
+    arguments.len() * COPIES_OF_ARGUMENTS + count(b'{') * OBJECT_BYTES + count(b',') * VALUE_BYTES
 }
 
 /// The agent's own, or a new one; and whether an earlier call with it may have been done.
@@ -362,6 +374,14 @@ fn as_forbidden(fault: Fault, caller: &Caller) -> Fault {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn many_small_objects_are_held_for_what_they_become() {
+        let small = format!("[{}]", [r#"{"":0}"#; 1000].join(","));
+        assert!(held_bytes(small.as_bytes()) > 600 * 1000);
+        let text = serde_json::to_string(&"x".repeat(1000)).unwrap();
+        assert_eq!(held_bytes(text.as_bytes()), text.len() * COPIES_OF_ARGUMENTS);
+    }
 
     #[test]
     fn a_fault_names_every_mistake_and_where() {
