@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::source::Source;
 use super::{Material, SecretValue};
+use crate::egress::scrub::MIN_SCRUBBED_BYTES;
 use crate::file::Stamp;
 
 /// How often the sources are looked at while they are used, should nobody report a change: a replaced secret is used no later than that. A
@@ -163,6 +164,7 @@ impl FixedFields {
 
     fn read_first(&self, last: &mut Option<Reading>) -> Result<Arc<Material>, String> {
         let (stamps, fields) = self.read()?;
+        warn_of_short(&fields);
         let material = Arc::new(Material::new(1, fields, BTreeMap::new()));
         let looked = Instant::now();
         *last = Some(Reading { looked, stamps, material: Arc::clone(&material), before: None, bad: None });
@@ -188,6 +190,7 @@ impl FixedFields {
             self.read().inspect_err(|reason| reading.bad = Some((looked, reason.clone())))?;
         (reading.stamps, reading.bad) = (stamps, None);
         if !same(&reading.material.fields, &fields) {
+            warn_of_short(&fields);
             let version = reading.material.version + 1;
             let new = Arc::new(Material::new(version, fields, BTreeMap::new()));
             let material = std::mem::replace(&mut reading.material, new);
@@ -219,6 +222,18 @@ impl FixedFields {
             Ok((name.clone(), judged.map_err(|reason| format!("`{name}`: {reason}"))?))
         };
         self.sources.iter().map(read).collect()
+    }
+}
+
+/// What is shorter would be found in every other word.
+fn warn_of_short(fields: &BTreeMap<String, SecretValue>) {
+    for (field, value) in fields.iter().filter(|(_, value)| !value.is_public()) {
+        if value.expose().len() < MIN_SCRUBBED_BYTES {
+            tracing::warn!(
+                field,
+                "a secret of fewer than {MIN_SCRUBBED_BYTES} bytes is not looked for in answers"
+            );
+        }
     }
 }
 
