@@ -8,6 +8,11 @@ pub const MAX_NESTING: usize = 128;
 
 /// Whether brackets outside strings nest deeper than [`MAX_NESTING`]. Text that is not JSON gives some answer.
 pub fn is_too_deep(text: &[u8]) -> bool {
+    // Most messages open fewer, wherever they stand.
+    memchr::memchr2_iter(b'[', b'{', text).nth(MAX_NESTING).is_some() && nests_too_deep(text)
+}
+
+fn nests_too_deep(text: &[u8]) -> bool {
     let (mut depth, mut rest) = (0usize, text);
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'[' | b'{' | b']' | b'}')) {
         let found = rest[at];
@@ -39,7 +44,16 @@ fn after_string(text: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn few_brackets_are_not_deep(text in prop::collection::vec(prop::sample::select(b"[{[{[{]}\"\\a".to_vec()), 0..600)) {
+            prop_assert_eq!(is_too_deep(&text), nests_too_deep(&text));
+        }
+    }
 
     fn nested(depth: usize) -> String {
         format!("{}{}", "[".repeat(depth), "]".repeat(depth))
