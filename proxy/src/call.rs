@@ -4,6 +4,7 @@
 //! (schema validation, the guest), never merely to be written out again.
 
 mod capabilities;
+mod json;
 mod progress;
 mod subject;
 mod substitute;
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 pub use capabilities::Capabilities;
+pub use json::JsonText;
 pub use progress::{MAX_MESSAGE_BYTES, Progress, Reporter, Reports};
 pub use subject::{Subject, UserToken};
 pub use substitute::{Source, Substitute};
@@ -106,7 +108,7 @@ pub struct Inputs {
 #[derive(Clone, Debug)]
 pub enum ToolResult {
     /// An object that satisfies the tool's output schema.
-    Object(Box<RawValue>),
+    Object(JsonText),
     Content(Content),
     /// No answer yet.
     Question(Question),
@@ -118,7 +120,7 @@ pub struct Content {
     /// An array of MCP content blocks, checked.
     pub blocks: Box<RawValue>,
     /// An object that satisfies the tool's output schema, if it has one.
-    pub structured: Option<Box<RawValue>>,
+    pub structured: Option<JsonText>,
 }
 
 impl Content {

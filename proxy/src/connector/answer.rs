@@ -1,11 +1,10 @@
 //! What a tool answers: bounded and checked before an agent sees it.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::bindings::{tools, types};
 use super::{ToolSpec, content, question};
-use crate::call::{Content, ToolResult};
+use crate::call::{Content, JsonText, ToolResult};
 use crate::fault::{Fault, FaultKind, quotable};
 
 impl ToolSpec {
@@ -32,11 +31,13 @@ struct Promise<'a> {
 
 impl Promise<'_> {
     /// An object, as it is and read.
-    fn object(&self, json: String) -> Result<(Box<RawValue>, Value), Fault> {
+    fn object(&self, json: String) -> Result<(JsonText, Value), Fault> {
         self.fits(json.len())?;
-        let value: Value =
-            serde_json::from_str(&json).map_err(|e| self.broken(&format!("the result is not JSON ({e})")))?;
+        let (json, value) =
+            JsonText::read(json).map_err(|e| self.broken(&format!("the result is not JSON ({e})")))?;
         match &self.tool.output {
+            // Only to say yes or no is faster than to be ready to say why not.
+            Some(schema) if schema.is_valid(&value) => {}
             Some(schema) => {
                 schema.validate(&value).map_err(|error| {
                     // What the value is belongs to whoever owns it, not to a message.
@@ -48,7 +49,6 @@ impl Promise<'_> {
             None if !value.is_object() => return Err(self.broken("the result is no object")),
             None => {}
         }
-        let json = RawValue::from_string(json).map_err(Fault::internal)?;
         Ok((json, value))
     }
 

@@ -164,7 +164,7 @@ pub mod tests {
     }
 
     pub fn result(json: &str) -> ToolResult {
-        ToolResult::Object(RawValue::from_string(json.to_owned()).unwrap())
+        ToolResult::Object(RawValue::from_string(json.to_owned()).unwrap().into())
     }
 
     fn state(callers: &Callers, agent: &str) -> Arc<CallerState> {

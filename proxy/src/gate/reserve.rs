@@ -253,7 +253,7 @@ impl<'a> Said<'a> {
     }
 
     fn answer(&self) -> Result<ToolResult, Fault> {
-        to_raw_value(self).map(ToolResult::Object).map_err(Fault::internal)
+        to_raw_value(self).map(|json| ToolResult::Object(json.into())).map_err(Fault::internal)
     }
 }
 

@@ -107,7 +107,7 @@ fn arguments(body: &[u8]) -> Result<Box<RawValue>, Refusal> {
 /// The result, as it is; the headers say if it is not what the system says now.
 fn result(answer: Answered) -> Response<Body> {
     let mut response = match answer.result {
-        ToolResult::Object(value) => respond::json(StatusCode::OK, String::from(Box::<str>::from(value))),
+        ToolResult::Object(value) => respond::json(StatusCode::OK, String::from(value)),
         ToolResult::Content(content) => respond::whole(StatusCode::OK, CONTENT, content.to_json()),
         // Nobody was said to be there who could be asked.
         ToolResult::Question(_) => return problem(&Fault::internal("a question without anybody to ask")),

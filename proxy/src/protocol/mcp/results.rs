@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_result_stands_twice_and_the_eras_differ_in_what_surrounds_it() {
-        let answer = Answered::from(ToolResult::Object(id(r#"{"a": "x\"y"}"#)));
+        let answer = Answered::from(ToolResult::Object(id(r#"{"a": "x\"y"}"#).into()));
         let legacy = read(&tool_result(&id("1"), Era::Legacy, &answer));
         let expected = json!({
             "content": [{"type": "text", "text": r#"{"a": "x\"y"}"#}],
@@ -307,7 +307,7 @@ mod tests {
         let source = Source::Stale { age: std::time::Duration::from_millis(93_200), as_of };
         let message = "`crm` could not be reached.".to_owned();
         let instead = Some(Box::new(Substitute { source, reason: FaultKind::Unavailable, message }));
-        let object = ToolResult::Object(id(r#"{"a":1}"#));
+        let object = ToolResult::Object(id(r#"{"a":1}"#).into());
         let answer = Answered { result: object, instead: instead.clone() };
         for era in [Era::Legacy, Era::Modern] {
             let result = read(&tool_result(&id("1"), era, &answer))["result"].take();
@@ -348,8 +348,10 @@ mod tests {
     #[test]
     fn content_stands_as_it_is_and_a_question_is_not_complete() {
         let (blocks, object) = (r#"[{"type":"text","text":"a"}]"#, r#"{"a":1}"#);
-        let result =
-            Answered::from(ToolResult::Content(Content { blocks: id(blocks), structured: Some(id(object)) }));
+        let result = Answered::from(ToolResult::Content(Content {
+            blocks: id(blocks),
+            structured: Some(id(object).into()),
+        }));
         let expected = json!({"content": [{"type": "text", "text": "a"}], "structuredContent": {"a": 1}, "isError": false});
         assert_eq!(read(&tool_result(&id("1"), Era::Legacy, &result))["result"], expected);
         let bare = Answered::from(ToolResult::Content(Content { blocks: id(blocks), structured: None }));
