@@ -86,14 +86,12 @@ pub struct Guest {
     /// Epochs that the guest may still use; 0 is a trap.
     pub epochs_left: u64,
     stderr: Stderr,
-    wasi: WasiCtx,
+    /// Made when it is first asked for: most runs do without.
+    wasi: Option<WasiCtx>,
 }
 
 impl Guest {
     pub fn new(run: Run) -> Self {
-        let stderr = Stderr::default();
-        // Clocks and random numbers; no files, no sockets, no environment, no arguments.
-        let wasi = WasiCtxBuilder::new().stderr(stderr.clone()).allow_tcp(false).allow_udp(false).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let bounds = run.runtime.bounds;
@@ -102,8 +100,8 @@ impl Guest {
             epochs_left: bounds.cpu_epochs(),
             run,
             table,
-            stderr,
-            wasi,
+            stderr: Stderr::default(),
+            wasi: None,
         }
     }
 
@@ -123,8 +121,14 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let ctx = self.wasi.get_or_insert_with(|| wasi(&self.stderr));
+        WasiCtxView { ctx, table: &mut self.table }
     }
+}
+
+/// Clocks and random numbers; no files, no sockets, no environment, no arguments.
+fn wasi(stderr: &Stderr) -> WasiCtx {
+    WasiCtxBuilder::new().stderr(stderr.clone()).allow_tcp(false).allow_udp(false).build()
 }
 
 /// Everything that a component may import.
