@@ -64,7 +64,7 @@ impl BaseUrl {
 
     /// The address of one request below this base. `path` starts with a slash; whoever wrote it has been judged.
     pub fn join(&self, path: &str) -> Result<Uri, http::Error> {
-        let path: PathAndQuery = format!("{}{path}", self.base).parse()?;
+        let path = PathAndQuery::try_from(format!("{}{path}", self.base))?;
         Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())

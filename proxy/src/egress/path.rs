@@ -1,5 +1,7 @@
 //! The path of a guest's request: parsed and judged, never pasted.
 
+use std::borrow::Cow;
+
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
@@ -47,7 +49,7 @@ impl GuestPath {
 
 /// Also when written with percent signs, or hidden behind an encoded slash.
 fn is_dot_segment(segment: &str) -> bool {
-    let decoded = percent_decode_str(segment).collect::<Vec<u8>>();
+    let decoded = Cow::<[u8]>::from(percent_decode_str(segment));
     // Servlet containers cut a segment at `;` before they look at it.
     let parts = decoded.split(|b| matches!(b, b'/' | b'\\')).map(|part| part.split(|b| *b == b';').next());
     parts.flatten().any(|part| part == b"." || part == b"..")

@@ -1,5 +1,6 @@
 //! The upstreams of one connector, as the operator configured them. They outlive the connector's component: a swap resets nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,9 +34,12 @@ impl Http {
     }
 
     /// Where requests go: the configured base, or the one that a login assigned within the operator's pattern.
-    pub fn base<'a>(&self, materials: impl Iterator<Item = &'a Arc<Material>>) -> Result<BaseUrl, Fault> {
+    pub fn base<'a>(
+        &self,
+        materials: impl Iterator<Item = &'a Arc<Material>>,
+    ) -> Result<Cow<'_, BaseUrl>, Fault> {
         if !self.base.is_pattern() {
-            return Ok(self.base.clone());
+            return Ok(Cow::Borrowed(&self.base));
         }
         let assigned = materials.filter_map(|m| m.base_urls.get(&*self.name)).next();
         let unknown = || {
@@ -43,7 +47,7 @@ impl Http {
                 format!("The host of the upstream `{}` comes from a login, and none has said it.", self.name);
             Fault::new(FaultKind::CredentialDead, message)
         };
-        self.assigned(assigned.ok_or_else(unknown)?).map_err(|why| {
+        self.assigned(assigned.ok_or_else(unknown)?).map(Cow::Owned).map_err(|why| {
             Fault::new(FaultKind::CredentialDead, format!("A login named a host that cannot be: {why}."))
         })
     }

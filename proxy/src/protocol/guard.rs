@@ -62,20 +62,22 @@ impl Guard {
         if !has_port_or_none(authority) {
             return false;
         }
-        let host = authority.host().to_ascii_lowercase();
+        let host = authority.host();
         let is_local = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             // Nothing but an address of IPv6 stands in brackets.
             Some(bare) => bare.parse::<Ipv6Addr>().is_ok_and(|ip| self.is_our_address(ip.into())),
             None => match host.parse::<Ipv4Addr>() {
                 Ok(ip) => self.is_our_address(ip.into()),
-                Err(_) => host == "localhost" || host.ends_with(".localhost"),
+                Err(_) => {
+                    let name = host.to_ascii_lowercase();
+                    name == "localhost" || name.ends_with(".localhost")
+                }
             },
         };
         is_local
-            || self
-                .hosts
-                .iter()
-                .any(|allowed| *allowed == host || authority.as_str().eq_ignore_ascii_case(allowed))
+            || self.hosts.iter().any(|allowed| {
+                [host, authority.as_str()].iter().any(|named| named.eq_ignore_ascii_case(allowed))
+            })
     }
 
     /// An address is no name that could be rebound, so a listener on every address answers to any.

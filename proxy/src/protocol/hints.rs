@@ -73,7 +73,7 @@ impl Hints {
         let trace = TraceContext::continue_from(self.trace.as_deref());
         // A trace that begins here groups nothing.
         let brought =
-            || Some(trace.trace_id()).filter(|id| self.trace.as_ref().is_some_and(|t| t.contains(id)));
+            || self.trace.as_ref().and_then(|sent| Some(trace.trace_id()).filter(|id| sent.contains(id)));
         ToolCall {
             arguments,
             caller,
