@@ -166,7 +166,7 @@ impl<S: DeserializeOwned, L> Connector<S, L> {
     }
 
     pub(crate) fn cx(&self) -> Result<Cx<S>, Fault> {
-        let settings = decode::json(host::settings().as_bytes()).map_err(|mismatch| {
+        let settings = decode::text(&host::settings()).map_err(|mismatch| {
             mismatch.into_fault("The connector's configuration (`settings`)", Fault::broken)
         })?;
         Ok(Cx::new(settings, self.reading))

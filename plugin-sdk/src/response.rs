@@ -73,7 +73,7 @@ impl Response {
     /// # Errors
     /// `schema_mismatch` with the path of the member that has another shape than `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        decode::json(self.body())
+        decode::bytes(self.body())
             .map_err(|mismatch| mismatch.into_fault("The system's answer", Fault::schema_mismatch))
     }
 

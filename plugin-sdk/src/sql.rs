@@ -255,6 +255,6 @@ impl From<wire::Rows> for Rows {
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
-    decode::json(text.as_bytes())
+    decode::text(text)
         .map_err(|mismatch| mismatch.into_fault("The database's answer", Fault::schema_mismatch))
 }

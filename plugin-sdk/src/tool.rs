@@ -213,6 +213,6 @@ fn spoken(name: &str) -> String {
 }
 
 fn read<I: DeserializeOwned>(arguments: &str) -> Result<I, Fault> {
-    decode::json(arguments.as_bytes())
+    decode::text(arguments)
         .map_err(|mismatch| mismatch.into_fault("What was passed", Fault::invalid_arguments))
 }
