@@ -153,7 +153,13 @@
 //!
 //! The crate of a connector has `crate-type = ["cdylib"]` and depends on this crate alone. `cargo build --release --target
 //! wasm32-wasip2` makes the component; with `opt-level = "s"`, `lto = "fat"` and `codegen-units = 1` in `profile.release` it has half the
-//! size and the same speed.
+//! size and the same speed. A component begins with some kilobytes of heap. One whose answers are larger grows in every call, for two system
+//! calls of the host; with more from the beginning it need not. In `.cargo/config.toml`:
+//!
+//! ```toml
+//! [target.wasm32-wasip2]
+//! rustflags = ["-C", "link-arg=--initial-heap=262144"]
+//! ```
 //!
 //! # What the host does, so that a connector need not
 //!
