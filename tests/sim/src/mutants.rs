@@ -446,6 +446,16 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
         )],
     ),
     mutant(
+        "lock-too-short",
+        "a refresh is made under a lock that ends before the login does",
+        0,
+        &[(
+            "credential/lifecycle/lock.rs",
+            "login_time.saturating_add(STORE_TIME)",
+            "login_time.min(Duration::ZERO)",
+        )],
+    ),
+    mutant(
         "newer-ignored",
         "what somebody else won meanwhile is not taken up, and the token before it is spent",
         5,

@@ -28,6 +28,7 @@
 //! seed begins a new one, and a sidecar that still has the old seed goes on with the old.
 
 mod alarm;
+pub mod lock;
 mod machine;
 mod plan;
 #[cfg(test)]

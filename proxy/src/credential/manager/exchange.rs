@@ -2,10 +2,14 @@
 
 use std::sync::{Arc, PoisonError};
 
+use tokio::time::Instant;
+
+use super::Managed;
 use super::inner::Inner;
 use super::run::Run;
 use crate::call::Deadline;
 use crate::credential::grant::{Grant, Login, LoginFailed, REFRESH_TOKEN, Session};
+use crate::credential::lifecycle::lock::{self, STORE_TIME};
 use crate::credential::lifecycle::{Exchanged, Step, Terms};
 use crate::credential::record::Record;
 use crate::credential::{Material, SecretValue};
@@ -26,12 +30,15 @@ impl Run<'_> {
         self.answer(|life, random, now| life.exchanged(exchanged, random, now))
     }
 
-    /// Asked right before something is sent: a pause may have cost the lock.
+    /// Asked right before something is sent: a pause may have cost the lock, or so much of it that a login would outlast it.
     async fn is_still_ours(&self) -> Result<(), Exchanged> {
-        let store = &self.inner.managed.keeping.store;
-        match self.in_time(store.holds(&self.family.key, self.owner)).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Exchanged::Overtaken),
+        let Managed { keeping, login_time, .. } = &self.inner.managed;
+        let (asked, needed) = (Instant::now(), lock::needed(*login_time));
+        let holds = self.in_time(keeping.store.holds(&self.family.key, self.owner, needed)).await;
+        match holds {
+            // An answer may have waited for a process that was stopped.
+            Ok(true) if asked.elapsed() <= STORE_TIME => Ok(()),
+            Ok(_) => Err(Exchanged::Overtaken),
             Err(reason) => {
                 self.store_failed(&reason);
                 Err(Exchanged::Unavailable { retry_after: None })

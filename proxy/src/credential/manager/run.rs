@@ -7,17 +7,12 @@ use std::time::Duration;
 use super::inner::{Family, Inner, State};
 use crate::credential::Material;
 use crate::credential::grant::REFRESH_TOKEN;
+use crate::credential::lifecycle::lock::{self, STORE_TIME};
 use crate::credential::lifecycle::{Began, Committed, Kept, Latest, Lifecycle, Loaded, Step};
 use crate::credential::record::Record;
 use crate::credential::store::{Beginning, Commit, Entry, Owner};
 use crate::fault::{Fault, FaultKind};
 use crate::policy::time::Now;
-
-/// What a lock lasts beyond two logins: the store's own time.
-const LOCK_RESERVE: Duration = Duration::from_secs(5);
-
-/// How long a store may take for one answer.
-pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) struct Run<'a> {
     pub(super) inner: &'a Arc<Inner>,
@@ -203,7 +198,7 @@ impl Run<'_> {
 impl Inner {
     /// How long a refresh's lock stands whose holder is gone.
     pub(super) fn lock_time(&self) -> Duration {
-        self.managed.login_time * 2 + LOCK_RESERVE
+        lock::stands(self.managed.login_time)
     }
 
     pub(super) fn note_error(&self, fault: Fault) {

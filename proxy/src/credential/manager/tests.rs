@@ -1,3 +1,5 @@
+mod pauses;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Mutex;
@@ -302,8 +304,8 @@ impl Store for Failing {
         self.0.begin(key, version, owner, ttl)
     }
 
-    fn holds<'a>(&'a self, key: &'a str, owner: Owner) -> Answer<'a, bool> {
-        self.0.holds(key, owner)
+    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool> {
+        self.0.holds(key, owner, needed)
     }
 
     fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use super::inner::{Inner, LOOK_EVERY};
-use super::run::STORE_TIME;
+use crate::credential::lifecycle::lock::STORE_TIME;
 use crate::credential::store::Entry;
 use crate::telemetry::metric;
 

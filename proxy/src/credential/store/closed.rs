@@ -28,7 +28,7 @@ impl Store for Closed {
         self.refuse()
     }
 
-    fn holds<'a>(&'a self, _: &'a str, _: Owner) -> Answer<'a, bool> {
+    fn holds<'a>(&'a self, _: &'a str, _: Owner, _: Duration) -> Answer<'a, bool> {
         self.refuse()
     }
 

@@ -209,8 +209,8 @@ impl Store for OnDisk {
         Box::pin(self.aside(move |store| store.begin_now(&key, version, owner, ttl)))
     }
 
-    fn holds<'a>(&'a self, key: &'a str, owner: Owner) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(Ok(self.locks().holds(key, owner))))
+    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool> {
+        Box::pin(std::future::ready(Ok(self.locks().holds(key, owner, needed))))
     }
 
     fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit> {

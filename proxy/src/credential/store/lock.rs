@@ -24,8 +24,10 @@ impl Locks {
         }
     }
 
-    pub fn holds(&self, key: &str, owner: Owner) -> bool {
-        self.0.get(key).is_some_and(|(holder, until)| *holder == owner && Instant::now() < *until)
+    /// Whether it is this owner's for so long from now.
+    pub fn holds(&self, key: &str, owner: Owner, needed: Duration) -> bool {
+        let is_enough = |until: Instant| needed < until.saturating_duration_since(Instant::now());
+        self.0.get(key).is_some_and(|(holder, until)| *holder == owner && is_enough(*until))
     }
 
     pub fn give_back(&mut self, key: &str, owner: Owner) {

@@ -95,8 +95,8 @@ impl Store for Memory {
         Box::pin(ready(Ok(self.state().begin(key, version, owner, ttl))))
     }
 
-    fn holds<'a>(&'a self, key: &'a str, owner: Owner) -> Answer<'a, bool> {
-        Box::pin(ready(Ok(self.state().locks.holds(key, owner))))
+    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool> {
+        Box::pin(ready(Ok(self.state().locks.holds(key, owner, needed))))
     }
 
     fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit> {

@@ -74,8 +74,8 @@ pub trait Store: Send + Sync {
     /// [vouch](Self::vouch) for what they know.
     fn begin<'a>(&'a self, key: &'a str, version: u64, owner: Owner, ttl: Duration) -> Answer<'a, Beginning>;
 
-    /// Whether the lock is still this owner's, for as long as it takes to send something. Asked right before that.
-    fn holds<'a>(&'a self, key: &'a str, owner: Owner) -> Answer<'a, bool>;
+    /// Whether the lock is this owner's for so long from now: until what is to be sent has come to its end. Asked right before that.
+    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool>;
 
     /// Writes `entry` if what is there is older, removes the intent, and gives the lock back if it is this owner's. It need not be:
     /// the version is what decides. Durable when it returns. An `entry` that this owner has written before is durable.

@@ -18,9 +18,10 @@ local function record()
   return {version, kept[1], math.max(0, now - tonumber(kept[2]))}
 end
 
-local function is_mine()
+-- Whether the lock is the owner's for so long from now.
+local function is_mine(needed)
   local held = redis.call('HMGET', KEYS[1], 'io', 'iu')
-  return held[1] == owner and now < (tonumber(held[2]) or 0)
+  return held[1] == owner and now + needed < (tonumber(held[2]) or 0)
 end
 
 if what == 'load' then
@@ -56,7 +57,7 @@ if what == 'vouch' then
 end
 
 if what == 'holds' then
-  return {'holds', is_mine() and 1 or 0}
+  return {'holds', is_mine(tonumber(ARGV[3])) and 1 or 0}
 end
 
 if what == 'commit' then
@@ -66,7 +67,7 @@ if what == 'commit' then
   if not is_known then
     redis.call('HSET', KEYS[1], 'v', new, 's', sealed, 't', now - age, 'o', owner)
   end
-  if is_mine() then redis.call('HDEL', KEYS[1], 'io', 'iu') end
+  if is_mine(0) then redis.call('HDEL', KEYS[1], 'io', 'iu') end
   redis.call('HDEL', KEYS[1], 'i')
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
   return {'durable'}

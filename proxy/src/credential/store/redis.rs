@@ -140,9 +140,11 @@ impl Store for Shared {
         })
     }
 
-    fn holds<'a>(&'a self, key: &'a str, owner: Owner) -> Answer<'a, bool> {
+    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool> {
         Box::pin(async move {
-            match self.ask(&self.call(key, "holds", Some(owner))).await? {
+            let mut call = self.call(key, "holds", Some(owner));
+            call.arg(millis(needed));
+            match self.ask(&call).await? {
                 Told::Holds(holds) => Ok(holds),
                 _ => unexpected(),
             }

@@ -112,15 +112,15 @@ mod promise {
     pub async fn a_lock_runs_out_and_its_intent_does_not(ground: Ground) {
         let (store, short) = (ground.store(), Duration::from_millis(1));
         assert_eq!(store.begin("k", 0, ONE, short).await, Ok(Beginning::Ours { unfinished: false }));
-        while store.holds("k", ONE).await != Ok(false) {
+        while store.holds("k", ONE, Duration::ZERO).await != Ok(false) {
             tokio::task::yield_now().await;
         }
         assert_eq!(store.begin("k", 0, OTHER, TTL).await, Ok(Beginning::Ours { unfinished: true }));
         // The one whose time was over gives nobody's lock back, and has won something all the same.
         store.release("k", ONE, true).await.unwrap();
-        assert_eq!(store.holds("k", OTHER).await, Ok(true));
+        assert_eq!(store.holds("k", OTHER, Duration::ZERO).await, Ok(true));
         assert_eq!(store.commit("k", ONE, entry(1, "slow")).await, Ok(Commit::Durable));
-        assert_eq!(store.holds("k", OTHER).await, Ok(true));
+        assert_eq!(store.holds("k", OTHER, Duration::ZERO).await, Ok(true));
         assert!(matches!(store.commit("k", OTHER, entry(1, "second")).await, Ok(Commit::Superseded(_))));
         assert!(store.load("k").await.unwrap().unwrap().age >= ANSWER_TIMEOUT);
     }
@@ -173,7 +173,8 @@ mod promise {
 }
 
 /// What stands in the script once, and what stands there by mistake.
-const MISTAKES: [(&str, &str); 14] = [
+const MISTAKES: [(&str, &str); 15] = [
+    ("is_mine(tonumber(ARGV[3]))", "is_mine(0)"),
     ("if version > expected then return {'newer'", "if false then return {'newer'"),
     ("if is_others and now <", "if false and now <"),
     ("if version < expected and", "if false and"),
@@ -185,10 +186,10 @@ const MISTAKES: [(&str, &str); 14] = [
     ("if version >= known then", "if true then"),
     ("if version >= new and not is_known then", "if false then"),
     (
-        "if is_mine() then redis.call('HDEL', KEYS[1], 'io', 'iu') end",
+        "if is_mine(0) then redis.call('HDEL', KEYS[1], 'io', 'iu') end",
         "redis.call('HDEL', KEYS[1], 'io', 'iu')",
     ),
-    ("if is_mine() then redis.call('HDEL', KEYS[1], 'io', 'iu') end", ""),
+    ("if is_mine(0) then redis.call('HDEL', KEYS[1], 'io', 'iu') end", ""),
     ("if redis.call('HGET', KEYS[1], 'io') == owner then", "if true then"),
     ("if ARGV[3] == '0' then", "if true then"),
 ];

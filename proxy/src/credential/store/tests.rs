@@ -29,7 +29,9 @@ pub async fn keeps_its_promises(store: &dyn Store, key: &str) {
     let begun = |owner| store.begin(key, 0, owner, TTL);
     assert_eq!(begun(ONE).await, Ok(Beginning::Ours { unfinished: false }));
     assert_eq!(begun(OTHER).await, Ok(Beginning::Held));
-    assert_eq!((store.holds(key, ONE).await, store.holds(key, OTHER).await), (Ok(true), Ok(false)));
+    let holds = |owner, needed| store.holds(key, owner, needed);
+    assert_eq!((holds(ONE, TTL / 2).await, holds(OTHER, TTL / 2).await), (Ok(true), Ok(false)));
+    assert_eq!(holds(ONE, TTL).await, Ok(false), "not for as long as that");
     // Nobody else can give it back.
     store.release(key, OTHER, false).await.unwrap();
     assert_eq!(begun(OTHER).await, Ok(Beginning::Held));
@@ -71,7 +73,7 @@ async fn a_lock_runs_out_and_its_intent_does_not() {
     let store = Memory::default();
     store.begin("k", 0, ONE, TTL).await.unwrap();
     tokio::time::advance(TTL).await;
-    assert_eq!(store.holds("k", ONE).await, Ok(false));
+    assert_eq!(store.holds("k", ONE, Duration::ZERO).await, Ok(false));
     assert_eq!(store.begin("k", 0, OTHER, TTL).await, Ok(Beginning::Ours { unfinished: true }));
     // The one whose time was over has won something all the same, and is first.
     assert_eq!(store.commit("k", ONE, entry(1, "slow")).await, Ok(Commit::Durable));

@@ -56,6 +56,10 @@ enum Event {
         grant: usize,
         reply: Option<Reply>,
     },
+    /// A run that was stopped before it sent something.
+    GoesOn {
+        of: Owner,
+    },
     Wakes {
         sidecar: usize,
     },
@@ -186,6 +190,7 @@ impl Fleet {
             Event::Stored { of, asked } => self.stored(of, self.asked[asked]),
             Event::Trades { grant } => self.trades(grant),
             Event::Traded { grant, reply } => self.traded(grant, reply),
+            Event::GoesOn { of } => self.goes_on_after_stop(of),
             Event::Wakes { sidecar } => {
                 self.sidecars[sidecar].wakes = None;
                 self.pump(sidecar);

@@ -231,13 +231,19 @@ impl Judge {
                 });
                 if !was_sent || ours > 1 {
                     self.alarms.fails(of.0);
-                } else if before == 1 && self.plan.lost_percent == 0 && self.plan.partitions.is_empty() {
-                    // A lost answer of the store leaves an intent that looks like a sending before.
+                } else if before == 1 && self.is_prompt() {
                     self.sides[of.0].owes = Some((token, now));
                 }
             }
         }
         was_sent
+    }
+
+    /// Whether what must be repeated can be at once. A lost answer of the store leaves an intent that looks like a sending before, and one who was
+    /// stopped may have too little left of the lock to send it twice.
+    fn is_prompt(&self) -> bool {
+        let plan = &self.plan;
+        plan.lost_percent == 0 && plan.partitions.is_empty() && plan.stopped_percent == 0
     }
 
     /// Something is written down.

@@ -28,6 +28,8 @@ pub struct Plan {
     pub partitions: Vec<Partition>,
     /// Of a hundred requests to the store, and of its answers, those that are lost.
     pub lost_percent: u64,
+    /// Of a hundred refreshes, those before which the process is stopped for a while.
+    pub stopped_percent: u64,
     pub crashes: Vec<Crash>,
     pub steps: Vec<Step>,
     /// Whether the machine is booted anew with each crash. A record on a disk is dated by the kernel's own time, which ends with the boot.
@@ -139,6 +141,7 @@ impl Plan {
                 .map(|_| partition(rng, length, life, sidecars))
                 .collect(),
             lost_percent: if rng.u8(0..4) == 0 { rng.u64(1..=15) } else { 0 },
+            stopped_percent: if rng.u8(0..4) == 0 { rng.u64(1..=30) } else { 0 },
             crashes: some(rng, 4).map(|_| crash(rng, length, life, sidecars)).collect(),
             steps: some(rng, 2).map(|_| step(rng, length, sidecars)).collect(),
             revoked: (rng.u8(0..5) == 0).then(|| (rng.u64(0..length), rng.u64(0..3 * life))),

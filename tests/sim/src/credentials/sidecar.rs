@@ -45,8 +45,6 @@ pub struct Sidecar {
     pub granted: Option<(Tokens, Moment)>,
     /// When the grant was asked for that is under way.
     pub asked: Moment,
-    /// How long the lock is held.
-    pub locked_until: Ms,
     /// Calls that wait for a token.
     pub waiting: Vec<usize>,
 }
@@ -67,7 +65,6 @@ impl Sidecar {
             in_hand: None,
             granted: None,
             asked: Moment(0),
-            locked_until: 0,
             waiting: Vec::new(),
         }
     }

@@ -7,9 +7,6 @@ use crate::agenda::Ms;
 /// Longest wait for an answer: a store that takes longer is away.
 pub const ANSWER_TIMEOUT: Ms = 100;
 
-/// How long a lock is held if nobody gives it back: both attempts at a grant, and room to write down what came of them.
-pub const LOCK: Ms = 2 * super::LOGIN_TIME + 5_000;
-
 /// One run of one life of a sidecar.
 pub type Owner = (usize, u32, u64);
 
@@ -33,6 +30,11 @@ pub enum Ask {
     Load,
     Begin {
         version: u64,
+        ttl: Ms,
+    },
+    /// Whether the lock is there for so long.
+    Holds {
+        needed: Ms,
     },
     /// What is written if the version before it is still there.
     Write(Record),
@@ -50,6 +52,7 @@ pub enum Told {
     },
     Newer(Record),
     Held,
+    Holds(bool),
     Written,
     Superseded(Option<Record>),
     Done,
@@ -75,15 +78,18 @@ impl Store {
         let version = self.record.map_or(0, |record| record.version);
         match ask {
             Ask::Load => Told::Has(self.record),
-            Ask::Begin { version: expected } => match self.record {
+            Ask::Begin { version: expected, ttl } => match self.record {
                 Some(record) if record.version > expected => Told::Newer(record),
                 _ if self.lock.is_some_and(|(holder, _)| holder != owner) => Told::Held,
                 _ => {
-                    self.lock = Some((owner, now + LOCK));
+                    self.lock = Some((owner, now + ttl));
                     let unfinished = self.intent.replace(version) == Some(version);
                     Told::Ours { unfinished }
                 }
             },
+            Ask::Holds { needed } => {
+                Told::Holds(self.lock.is_some_and(|(holder, until)| holder == owner && now + needed < until))
+            }
             Ask::Write(record) if version + 1 == record.version => {
                 (self.record, self.intent) = (Some(record), None);
                 self.unlock(owner);

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use super::{Asked, Event, Fleet, Grant};
 use crate::agenda::Ms;
+use crate::credential::lifecycle::lock;
 use crate::credential::lifecycle::{Began, Committed, Exchanged, Loaded, Step};
 use crate::credentials::LOGIN_TIME;
 use crate::credentials::provider::Reply;
 use crate::credentials::sidecar::{terms, wall};
-use crate::credentials::store::{ANSWER_TIMEOUT, Ask, LOCK, Owner, Record, Store, Told};
+use crate::credentials::store::{ANSWER_TIMEOUT, Ask, Owner, Record, Store, Told};
+
+const LOGIN: Duration = Duration::from_millis(LOGIN_TIME);
+
+fn ms(duration: Duration) -> Ms {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 impl Fleet {
     /// Lets a sidecar do what is due, tell what it has to tell, and serve who waits.
@@ -47,8 +54,16 @@ impl Fleet {
     fn does(&mut self, sidecar: usize, step: Step) {
         match step {
             Step::Load => self.ask(sidecar, Ask::Load),
-            Step::Begin { version } => self.ask(sidecar, Ask::Begin { version }),
-            Step::Exchange { .. } => self.exchange(sidecar),
+            Step::Begin { version } => {
+                self.ask(sidecar, Ask::Begin { version, ttl: ms(lock::stands(LOGIN)) })
+            }
+            Step::Exchange { again: false, .. } if self.is_stopped() => {
+                let stops = self.rng.u64(0..=ms(lock::stands(LOGIN)));
+                let of = self.owner(sidecar);
+                self.judge.disturbed(self.agenda.now() + stops);
+                self.agenda.enter(self.agenda.now() + stops, Event::GoesOn { of });
+            }
+            Step::Exchange { .. } => self.ask_of_lock(sidecar),
             Step::Commit { version } => {
                 let record = self.granted(sidecar, version);
                 self.ask(sidecar, Ask::Write(record));
@@ -141,8 +156,15 @@ impl Fleet {
                     Told::Held => Began::Held,
                     _ => Began::Unavailable,
                 };
-                it.locked_until = at + LOCK - ANSWER_TIMEOUT;
                 it.core.began(began, random, now)
+            }
+            (Ask::Holds { .. }, Told::Holds(true)) => return self.exchange(sidecar),
+            (Ask::Holds { .. }, told) => {
+                let exchanged = match told {
+                    Told::Holds(_) => Exchanged::Overtaken,
+                    _ => Exchanged::Unavailable { retry_after: None },
+                };
+                it.core.exchanged(exchanged, random, now)
             }
             (Ask::Write(record), told) => {
                 let committed = match told {
@@ -166,15 +188,27 @@ impl Fleet {
         self.pump(sidecar);
     }
 
+    /// Whether the process is stopped for a while before it sends something.
+    fn is_stopped(&mut self) -> bool {
+        self.rng.u64(0..100) < self.plan.stopped_percent
+    }
+
+    pub(super) fn goes_on_after_stop(&mut self, of: Owner) {
+        if self.goes_on(of) {
+            self.ask_of_lock(of.0);
+        }
+    }
+
+    /// Whether there is time for a login.
+    fn ask_of_lock(&mut self, sidecar: usize) {
+        self.ask(sidecar, Ask::Holds { needed: ms(lock::needed(LOGIN)) });
+    }
+
     fn exchange(&mut self, sidecar: usize) {
-        let (at, random) = (self.agenda.now(), self.rng.u64(..));
+        let at = self.agenda.now();
         let of = self.owner(sidecar);
         let it = &mut self.sidecars[sidecar];
         let (now, token) = (it.now(at), it.refresh_token());
-        if at + LOGIN_TIME > it.locked_until {
-            let step = it.core.exchanged(Exchanged::Overtaken, random, now);
-            return self.does(sidecar, step);
-        }
         it.asked = now.mono;
         self.judge.sends(of, token, at);
         self.grants.push(Grant { of, token, open: true });
