@@ -195,6 +195,11 @@ impl Lifecycle {
         self.granted.map(|(terms, sent)| (terms, now.mono.since(sent)))
     }
 
+    /// Whether something was granted that is not durable.
+    pub fn is_owing(&self) -> bool {
+        self.granted.is_some()
+    }
+
     /// What somebody must be told now.
     pub fn events(&mut self, now: Now) -> Vec<Event> {
         self.alarms.due(now.mono).collect()

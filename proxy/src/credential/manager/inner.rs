@@ -18,6 +18,9 @@ use crate::policy::time::Now;
 /// How often the operator's files are looked at while nothing else is to be done.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long what was won and cannot be written is kept after its manager is gone: a store that is away for longer has been given up.
+const KEPT_UNWRITTEN: Duration = Duration::from_secs(3600);
+
 /// What only a person can put right.
 pub const DEAD: &str = "the identity provider does not accept it any more; somebody must consent again and replace the refresh token";
 
@@ -152,8 +155,14 @@ impl Inner {
         }
         self.tell();
         let state = self.state();
-        let wake = state.life.wake(self.clock.now()).filter(|_| !state.is_closing);
+        let wake = state.life.wake(self.clock.now()).filter(|_| state.may_begin());
         wake.and_then(|wake| self.clock.instant(wake)).map_or(look, |wake| wake.min(look))
+    }
+
+    /// Whether something was won that would be lost with this.
+    pub fn has_unwritten(&self) -> bool {
+        let granted = self.state().life.granted(self.clock.now());
+        granted.is_some_and(|(_, age)| age < KEPT_UNWRITTEN)
     }
 
     /// Takes up what the operator changed. Whether there is anything to work with.
@@ -190,9 +199,14 @@ impl Inner {
 }
 
 impl State {
+    /// What was granted is written down to the last.
+    fn may_begin(&self) -> bool {
+        !self.is_closing || self.life.is_owing()
+    }
+
     /// The first step of a run, with the secrets that it takes up.
     fn begin(&mut self, now: Now) -> Option<(Step, Family)> {
-        let family = self.family.clone().filter(|_| !self.is_closing)?;
+        let family = self.family.clone().filter(|_| self.may_begin())?;
         let first = self.life.start(now)?;
         self.is_running = true;
         Some((first, family))

@@ -108,7 +108,8 @@ impl Manager {
         self.current(deadline).await
     }
 
-    /// Brings a refresh that is under way to its end, and begins no other: what a provider has answered must not be lost.
+    /// Brings a refresh that is under way to its end, and begins no other: what a provider has answered must not be lost. Waits for as long
+    /// as it is not durable.
     pub async fn finish(&self) {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
@@ -116,7 +117,7 @@ impl Manager {
             {
                 let mut state = self.0.state();
                 state.is_closing = true;
-                if !state.is_running {
+                if !state.is_running && !state.life.is_owing() {
                     return;
                 }
             }
@@ -151,13 +152,12 @@ impl Drop for Manager {
     }
 }
 
-/// Sleeps between runs without holding what it serves.
+/// Sleeps between runs without holding what it serves, unless something was won that nobody else has.
 async fn drive(inner: Weak<Inner>, poke: Arc<Notify>) {
-    loop {
-        let wake = match inner.upgrade() {
-            Some(inner) => inner.work().await,
-            None => return,
-        };
+    let mut kept = None;
+    while let Some(inner) = kept.take().or_else(|| inner.upgrade()) {
+        let wake = inner.work().await;
+        kept = inner.has_unwritten().then_some(inner);
         tokio::select! {
             () = tokio::time::sleep_until(wake) => {}
             () = poke.notified() => {}

@@ -1,3 +1,4 @@
+mod ends;
 mod pauses;
 
 use std::collections::VecDeque;

@@ -1,0 +1,45 @@
+//! The end of a process, or of a manager, before what was granted is written down.
+
+use super::*;
+
+/// The first attempts to write fail.
+fn failing(times: u32) -> Arc<dyn Store> {
+    Arc::new(Failing(Memory::default(), AtomicU32::new(times)))
+}
+
+/// Opened, with something granted that the store has not taken.
+async fn owing(store: &Arc<dyn Store>, provider: &Arc<Provider>) -> Manager {
+    let manager = mortal(store, provider);
+    manager.open();
+    tokio::time::sleep(TAKES + Duration::from_millis(10)).await;
+    assert_eq!(provider.seen(), ["seed"]);
+    manager
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_ends_when_what_was_granted_is_written_down() {
+    let (store, provider) = (failing(3), Arc::new(Provider::default()));
+    let manager = owing(&store, &provider).await;
+    manager.finish().await;
+    drop(manager);
+    assert_eq!(token(&mortal(&store, &provider)).await, "at-1");
+    assert_eq!(provider.seen(), ["seed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_else_begins_at_the_end() {
+    let (store, provider) = (failing(0), Arc::new(Provider::default()));
+    let manager = owing(&store, &provider).await;
+    manager.finish().await;
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(provider.seen(), ["seed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_is_let_go_of_is_kept_until_what_was_granted_is_written_down() {
+    let (store, provider) = (failing(3), Arc::new(Provider::default()));
+    drop(owing(&store, &provider).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(token(&mortal(&store, &provider)).await, "at-1");
+    assert_eq!(provider.seen(), ["seed"]);
+}
