@@ -11,9 +11,12 @@ use super::bindings::authenticator;
 use super::host::{Run, Tickets};
 use super::sandbox::Sandboxes;
 use crate::call::{Caller, Deadline};
+use crate::config::CredentialKind;
+use crate::credential::grant::REFRESH_TOKEN;
 use crate::credential::lifecycle::Exchanged;
 use crate::credential::{Grant, Login, LoginFailed, SecretValue, Session};
-use crate::egress::scope::{Fate, Purpose, Scope};
+use crate::egress::fate::Fate;
+use crate::egress::scope::{Purpose, Scope};
 use crate::egress::upstream::Upstream;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::telemetry::TraceContext;
@@ -36,7 +39,10 @@ impl GuestLogin {
         let purpose = Purpose::Login { credential: Arc::clone(&grant.credential) };
         let scope = Scope::new(purpose, Caller::agent(LOGIN), deadline, TraceContext::fresh());
         let scope = Arc::new(scope.of_login(Arc::clone(grant)));
-        self.run_in(&scope, grant).await.map_err(|fault| failed(fault, scope.fate(), &grant.credential))
+        self.run_in(&scope, grant).await.or_else(|fault| {
+            let failed = |fault| failed(fault, scope.fates.now(), &grant.credential);
+            broken_off(&fault, scope.fates.renewed(), grant).ok_or_else(|| failed(fault))
+        })
     }
 
     async fn run_in(&self, scope: &Arc<Scope>, grant: &Grant) -> Result<Session, Fault> {
@@ -53,7 +59,8 @@ impl GuestLogin {
         let answer = session.await??;
         let credential = sandboxes.runtime.egress.credentials.get(&grant.credential);
         let lacks = credential.and_then(|credential| credential.lacking(answer.scopes.as_deref()));
-        Ok(Session { lacks, ..accept(answer, scope, &sandboxes)? })
+        let session = accept(answer, scope, grant.kind, &sandboxes)?;
+        Ok(Session { lacks: session.lacks.or(lacks), ..session })
     }
 }
 
@@ -78,6 +85,15 @@ fn public(grant: &Grant) -> String {
     let members: Map<_, _> =
         public.chain([kind]).map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     Value::Object(members).to_string()
+}
+
+/// What is left of a login that failed after it was granted: the refresh token that stands in the place of the one that was spent.
+fn broken_off(fault: &Fault, renewed: Option<SecretValue>, grant: &Grant) -> Option<Session> {
+    let token = renewed.filter(|_| grant.kind == CredentialKind::RefreshToken)?;
+    tracing::error!(credential = %grant.credential, %fault, "a login broke off after it was granted; its refresh token is kept");
+    let lacks = format!("its login was granted and then broke off: {}", fault.message.trim_end_matches('.'));
+    let fields = BTreeMap::from([(REFRESH_TOKEN.to_owned(), token)]);
+    Some(Session { fields, lacks: Some(lacks), ..Session::default() })
 }
 
 /// What a failed login means for the credential's life, and what those are told who wait for it: it is about the credential, and not
@@ -110,38 +126,49 @@ fn meaning(fault: &Fault, fate: Fate) -> Exchanged {
     let retry_after = fault.retry_after_secs().map(Duration::from_secs);
     let is_refusal = fault.kind.is_guests_to_say() && fault.kind != FaultKind::SchemaMismatch;
     match (fault.kind, fate) {
+        (_, Fate::Spent) => Exchanged::Unknown,
         _ if is_refusal && fault.code.as_deref() == Some(INVALID_GRANT) => Exchanged::Invalid,
         _ if is_refusal => Exchanged::Refused,
         (FaultKind::CredentialDead, _) => Exchanged::Refused,
         (FaultKind::RateLimited | FaultKind::QuotaExhausted, _) => Exchanged::RateLimited { retry_after },
-        (_, Fate::NoAnswer | Fate::Answered(200..=299 | 500 | 502 | 504)) => Exchanged::Unknown,
-        (_, Fate::NotSent | Fate::Answered(_)) => Exchanged::Unavailable { retry_after },
+        (_, fate) if fate.may_be_done() => Exchanged::Unknown,
+        _ => Exchanged::Unavailable { retry_after },
     }
 }
 
 /// The code of a fault for a token that is not accepted any more.
 const INVALID_GRANT: &str = "invalid_grant";
 
-/// Only what was captured in this login, and only hosts within the operator's patterns.
-fn accept(session: authenticator::Session, scope: &Scope, sandboxes: &Sandboxes) -> Result<Session, Fault> {
-    let broken =
-        |why: String| Fault::new(FaultKind::ConnectorFailed, format!("The connector's login {why}."));
+/// Only what was captured in this login, and only hosts within the operator's patterns. What is wrong with a session that cost a refresh token
+/// is said of it, and it is kept: what came with it cannot be won again.
+fn accept(
+    session: authenticator::Session,
+    scope: &Scope,
+    kind: CredentialKind,
+    sandboxes: &Sandboxes,
+) -> Result<Session, Fault> {
+    let broken = |why: &str| Fault::new(FaultKind::ConnectorFailed, format!("The connector's login {why}."));
+    let mut wrong = Vec::new();
     let mut fields: BTreeMap<String, SecretValue> = BTreeMap::new();
     for (field, name) in session.secrets {
-        let captured =
-            scope.captured(&name).ok_or_else(|| broken(format!("names `{name}`, never captured")))?;
-        fields.insert(field, captured.value);
+        match scope.captured(&name) {
+            Some(captured) => drop(fields.insert(field, captured.value)),
+            None => wrong.push(format!("names `{name}`, never captured")),
+        }
     }
     if fields.is_empty() {
-        return Err(broken("brought no secret".to_owned()));
+        return Err(broken("brought no secret"));
     }
     let mut base_urls = BTreeMap::new();
     for (upstream, url) in session.base_urls {
-        let Some(Upstream::Http(http)) = sandboxes.runtime.egress.upstreams.get(&upstream) else {
-            return Err(broken(format!("names the unknown upstream `{upstream}`")));
-        };
-        http.assigned(&url).map_err(|why| broken(format!("brought a host that cannot be: {why}")))?;
-        base_urls.insert(upstream, url);
+        match assigned(&upstream, &url, sandboxes) {
+            Ok(()) => drop(base_urls.insert(upstream, url)),
+            Err(why) => wrong.push(why),
+        }
+    }
+    let wrong = wrong.into_iter().next();
+    if let Some(why) = wrong.as_ref().filter(|_| kind != CredentialKind::RefreshToken) {
+        return Err(broken(why));
     }
     let (expires_in, refresh_expires_in) = (session.expires_in_ms, session.refresh_expires_in_ms);
     Ok(Session {
@@ -149,8 +176,16 @@ fn accept(session: authenticator::Session, scope: &Scope, sandboxes: &Sandboxes)
         expires_in: expires_in.map(Duration::from_millis),
         refresh_expires_in: refresh_expires_in.map(Duration::from_millis),
         base_urls,
-        lacks: None,
+        lacks: wrong.map(|why| format!("its login {why}")),
     })
+}
+
+/// Whether an upstream may be where a login says that it is; otherwise why not, as the end of a sentence.
+fn assigned(upstream: &str, url: &str, sandboxes: &Sandboxes) -> Result<(), String> {
+    let Some(Upstream::Http(http)) = sandboxes.runtime.egress.upstreams.get(upstream) else {
+        return Err(format!("names the unknown upstream `{upstream}`"));
+    };
+    http.assigned(url).map(drop).map_err(|why| format!("brought a host that cannot be: {why}"))
 }
 
 #[cfg(test)]
@@ -181,6 +216,10 @@ mod tests {
             (fault(K::ConnectorFailed), Fate::Answered(200), unknown),
             (fault(K::ConnectorFailed), Fate::NotSent, away),
             (fault(K::RateLimited), Fate::Answered(429), limited),
+            // The second request of a login that has spent its token with the first.
+            (fault(K::Unavailable), Fate::Spent, unknown),
+            (fault(K::Rejected).with_code("invalid_grant"), Fate::Spent, unknown),
+            (fault(K::RateLimited), Fate::Spent, unknown),
         ];
         for (fault, fate, how) in cases {
             assert_eq!(meaning(&fault, fate), how, "{fault} after {fate:?}");

@@ -16,6 +16,7 @@ use super::reticence;
 use super::scope::{Purpose, Scope};
 use super::scrub::{MIN_SCRUBBED_BYTES, REDACTED, Scrubber};
 use super::sending::Sending;
+use crate::credential::grant::REFRESH_TOKEN;
 use crate::credential::{Material, SecretValue};
 use crate::fault::{Fault, FaultKind};
 use crate::policy::time::Moment;
@@ -229,6 +230,9 @@ impl Exchange {
         }
         let value = SecretValue::new(found);
         self.scrubber.add(&value);
+        if matches!(place, Place::Body(pointer) if pointer.rsplit('/').next() == Some(REFRESH_TOKEN)) {
+            scope.fates.renewed_by(&value);
+        }
         scope
             .keep(vec![self.request.upstream.to_string()], value)
             .map(Some)

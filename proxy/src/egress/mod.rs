@@ -8,6 +8,7 @@ pub mod client;
 mod connect;
 mod counted;
 pub mod exchange;
+pub mod fate;
 mod first;
 mod health;
 pub mod operation;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::call::Ended;
+use crate::credential::grant::REFRESH_TOKEN;
 use crate::credential::{Credentials, Material};
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
 use crate::policy::retry::Failure;
@@ -40,6 +42,7 @@ use account::Account;
 use client::{Answer, ClientError};
 use counted::{Counted, Counts};
 use exchange::{Answered, Exchange};
+use fate::Fate;
 pub use first::First;
 use operation::{Effect, Mismatch, Operation, Operations};
 use path::GuestPath;
@@ -174,6 +177,7 @@ impl Egress {
         let base = upstream.base(materials.values())?;
         let mut scrubber = self.credentials.scrubber(scope.caller.subject.as_ref());
         let wire = request.write(&base, scope, &materials, &mut scrubber)?;
+        scope.fates.begin(request.carries(REFRESH_TOKEN));
         sending.note_sent(scope, &mut leave);
         //  7. client: connection, TLS, bounds, deadline
         let sent = tokio::time::timeout_at(scope.deadline.instant(), upstream.client.send(wire)).await;
@@ -183,7 +187,7 @@ impl Egress {
             Ok(Ok(answer)) => {
                 self.count(request, answer.status.as_str());
                 sending.note_ended(scope, Ended::Answered, Some(answer.status.as_u16()));
-                scope.note_answer(answer.status.as_u16());
+                scope.fates.note(Fate::Answered(answer.status.as_u16()));
                 let pending = leave.answered(|took| health::of_status(answer.status, took));
                 self.check_readable(request, &answer)?;
                 self.learn(sending, &answer, pending.sent_at);
@@ -196,7 +200,7 @@ impl Egress {
                 leave.failed(left_us, outcome);
                 if failure == Some(Failure::NeverSent) {
                     sending.note_refused(scope);
-                    scope.note_never_sent();
+                    scope.fates.note(Fate::NotSent);
                 }
                 Err(Failed { fault: self.no_answer(request, error), failure })
             }

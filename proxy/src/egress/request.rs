@@ -177,6 +177,12 @@ impl Judged {
         Ok(())
     }
 
+    /// Whether a configured secret of that field is written into it.
+    pub fn carries(&self, field: &str) -> bool {
+        let parts = self.headers.iter().flat_map(|(_, parts)| parts).chain(&self.body);
+        parts.flat_map(Part::secrets).any(|secret| configured(secret).is_some_and(|(_, of, _)| of == field))
+    }
+
     /// Writes the request, with the secrets of `materials` (by credential).
     pub fn write(
         &self,

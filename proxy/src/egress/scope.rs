@@ -1,9 +1,10 @@
 //! What egress must know about the call on whose behalf something is sent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fate::Fates;
 use super::first::First;
 use super::operation::Effect;
 use super::options::argument_text;
@@ -47,21 +48,6 @@ impl Purpose {
     }
 }
 
-/// What became of a run's latest request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// There was none, or it was never received.
-    NotSent,
-    NoAnswer,
-    Answered(u16),
-}
-
-impl Fate {
-    /// No statuses.
-    const NOTHING_SENT: u16 = 0;
-    const NO_ANSWER: u16 = 1;
-}
-
 /// One run of a guest, as egress sees it.
 #[derive(Debug)]
 pub struct Scope {
@@ -81,8 +67,8 @@ pub struct Scope {
     attempts: AtomicU32,
     /// Writes that may have reached a system and were not refused by it.
     writes: AtomicU32,
-    /// What became of the latest request: see [`Fate`].
-    fate: AtomicU16,
+    /// What became of what was sent.
+    pub fates: Fates,
     /// Of a login: what it is made with.
     grant: Option<Arc<Grant>>,
     /// Bytes of the exchanges that the guest holds.
@@ -118,7 +104,7 @@ impl Scope {
             arguments,
             attempts,
             writes,
-            fate: AtomicU16::new(Fate::NOTHING_SENT),
+            fates: Fates::default(),
             grant: None,
             held,
             captured,
@@ -160,30 +146,6 @@ impl Scope {
     pub fn granted(&self) -> Result<Arc<Material>, Fault> {
         let material = self.grant.as_ref().map(|grant| Arc::clone(&grant.material));
         material.ok_or_else(|| Fault::internal("a login without a grant"))
-    }
-
-    /// Notes that a request is about to be sent, for the first time or again.
-    pub fn note_going_out(&self) {
-        self.fate.store(Fate::NO_ANSWER, Ordering::Relaxed);
-    }
-
-    /// Notes that the request that was sent last was never received.
-    pub fn note_never_sent(&self) {
-        self.fate.store(Fate::NOTHING_SENT, Ordering::Relaxed);
-    }
-
-    /// Notes the status of the answer to the latest request.
-    pub fn note_answer(&self, status: u16) {
-        self.fate.store(status, Ordering::Relaxed);
-    }
-
-    /// What became of the latest request.
-    pub fn fate(&self) -> Fate {
-        match self.fate.load(Ordering::Relaxed) {
-            Fate::NOTHING_SENT => Fate::NotSent,
-            Fate::NO_ANSWER => Fate::NoAnswer,
-            status => Fate::Answered(status),
-        }
     }
 
     /// The tool's argument of that name, if it can name something.

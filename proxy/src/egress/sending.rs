@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::account::core::Request;
 use super::account::{Account, Leave};
+use super::fate::Fate;
 use super::operation::Effect;
 use super::scope::{Purpose, Scope};
 use crate::call::{Ended, Exchanged, Step};
@@ -125,7 +126,7 @@ impl Sending {
     pub fn note_sent(&mut self, scope: &Scope, leave: &mut Leave) {
         leave.sent(&scope.caller.agent, scope.workflow.as_ref());
         self.step = scope.trail.begin(|| self.about_to_be_sent());
-        scope.note_going_out();
+        scope.fates.note(Fate::NoAnswer);
         // Once for all attempts: with the same key they are one.
         if !std::mem::replace(&mut self.noted, true) {
             scope.note_sent(self.effect);

@@ -109,6 +109,11 @@ impl Lifecycle {
         }
     }
 
+    /// Whether what is in hand serves for so long.
+    pub fn serves(&self, takes: Duration, now: Now) -> bool {
+        self.held.is_some_and(|held| held.serves(takes, now.mono))
+    }
+
     fn is_hiccup(&self, why: Failure, now: Moment) -> bool {
         why == Failure::Store && self.alarms.spell.is_some_and(|spell| now.since(spell.since) < HICCUP)
     }

@@ -1,6 +1,7 @@
 //! The step of a run that asks the provider: with what, and what its answer becomes.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,6 +16,9 @@ use crate::credential::record::Record;
 use crate::credential::{Material, SecretValue};
 use crate::fault::Fault;
 use crate::telemetry::metric;
+
+/// How soon a login that broke off is made again, at most.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 impl Run<'_> {
     pub(super) async fn exchange(&mut self) -> Step {
@@ -103,6 +107,9 @@ impl Run<'_> {
             let credential = &self.inner.managed.name;
             tracing::warn!(%credential, "the provider replaces refresh tokens, and the newest ends with this process: leave out `rotates: false`");
         }
+        if session.fields.is_empty() {
+            return self.broken_off(rotated, session.lacks);
+        }
         let (life, refresh_life) = (session.expires_in, session.refresh_expires_in);
         self.candidate = Some(Record {
             refresh_token: rotated.or_else(|| self.refresh_token()),
@@ -112,6 +119,27 @@ impl Run<'_> {
             ..Record::default()
         });
         Exchanged::Granted(Terms { life, refresh_life, family_life: None })
+    }
+
+    /// A login that won no more than the next refresh token: what is in hand goes on for what is left of it, and if that is too little, nothing
+    /// serves until the login is made again.
+    fn broken_off(&mut self, rotated: Option<SecretValue>, lacks: Option<String>) -> Exchanged {
+        let now = self.inner.clock.now();
+        let state = self.inner.state();
+        let held = state.record.as_ref().filter(|(key, _)| *key == self.family.key).map(|(_, record)| record);
+        let in_hand = held.filter(|_| state.life.serves(AGAIN_AFTER, now));
+        let (life, record) = match in_hand {
+            Some(record) => {
+                let (fields, base_urls) = (record.fields.clone(), record.base_urls.clone());
+                let record = Record { fields, base_urls, lacks: record.lacks.clone(), ..Record::default() };
+                (state.life.view(now).life_left, record)
+            }
+            None => (Some(AGAIN_AFTER), Record { lacks, ..Record::default() }),
+        };
+        drop(state);
+        let refresh_token = rotated.or_else(|| self.refresh_token());
+        self.candidate = Some(Record { refresh_token, ..record });
+        Exchanged::Granted(Terms { life, ..Terms::default() })
     }
 
     fn count(&self, exchanged: Exchanged) {

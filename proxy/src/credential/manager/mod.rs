@@ -72,6 +72,13 @@ impl Manager {
         let mut logins = self.0.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.retain(|login| login.is_alive());
         logins.push(login);
+        drop(logins);
+        // What the one before it won and could not be used may be what it knows to use.
+        let mut state = self.0.state();
+        if state.lacks.is_some() {
+            state.life.reconfigured();
+            self.0.poke.notify_one();
+        }
     }
 
     /// Begins to keep alive what must be, though nobody has asked for it yet.

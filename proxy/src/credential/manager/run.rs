@@ -75,7 +75,14 @@ impl Run<'_> {
                 Loaded::Unavailable
             }
         };
-        self.answer(|life, random, now| life.loaded(loaded, random, now))
+        let before = self.inner.state().life.adoptions();
+        let step = self.answer(|life, random, now| life.loaded(loaded, random, now));
+        let mut state = self.inner.state();
+        if step == Step::Rest && state.life.adoptions() > before && state.lacks.is_some() {
+            // Its operator may have put right why: whoever comes new to it tries once.
+            state.life.reconfigured();
+        }
+        step
     }
 
     async fn begin(&mut self, version: u64) -> Step {

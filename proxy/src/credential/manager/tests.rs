@@ -1,4 +1,5 @@
 mod ends;
+mod halves;
 mod pauses;
 
 use std::collections::VecDeque;
