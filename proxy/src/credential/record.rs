@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::SecretValue;
@@ -25,6 +25,12 @@ const KEY_BYTES: usize = 32;
 
 /// Bytes of a seed's name: too many to meet another by chance.
 const NAME_BYTES: usize = 12;
+
+/// Why nothing can be done with a record that another key was used for. The end of a sentence.
+pub const SEALED_OTHERWISE: &str = "a record cannot be opened with this `state.key`: give back the key that it was sealed with, or a new refresh token";
+
+/// Goes before what is digested to a mark, so that it is no digest that stands anywhere else.
+const MARKED: &[u8] = b"ferrata seed 1\0";
 
 /// What a credential's version consists of.
 #[derive(Debug, Default)]
@@ -84,18 +90,34 @@ impl Sealer {
         Ok(digest.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// A name for a seed that is the same with every key. Seeds are too random to be guessed by it.
+    pub fn mark(seed: &SecretValue) -> String {
+        let digest = Sha256::new().chain_update(MARKED).chain_update(seed.expose()).finalize();
+        digest.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     pub fn seal(&self, key: &str, record: &Record) -> Result<Vec<u8>, String> {
-        let mut text = serde_json::to_vec(&Written::from(record)).map_err(|e| e.to_string())?;
+        let text = serde_json::to_vec(&Written::from(record)).map_err(|e| e.to_string())?;
+        self.seal_text(key, text)
+    }
+
+    pub fn open(&self, key: &str, sealed: &[u8]) -> Result<Record, String> {
+        let text = self.open_text(key, sealed)?;
+        let written: Written =
+            serde_json::from_slice(&text).map_err(|e| format!("a record is damaged: {e}"))?;
+        written.try_into()
+    }
+
+    pub fn seal_text(&self, key: &str, mut text: Vec<u8>) -> Result<Vec<u8>, String> {
         let failed = |_| "a record cannot be sealed".to_owned();
         let cipher = RandomizedNonceKey::new(&AES_256_GCM, &*self.0).map_err(failed)?;
         let nonce = cipher.seal_in_place_append_tag(bound_to(key), &mut text).map_err(failed)?;
         Ok([&[FORMAT][..], nonce.as_ref(), &text].concat())
     }
 
-    pub fn open(&self, key: &str, sealed: &[u8]) -> Result<Record, String> {
-        let failed = || {
-            "a record cannot be opened with this `state.key`: give back the key that it was sealed with, or a new refresh token".to_owned()
-        };
+    /// The error is a sentence's end.
+    pub fn open_text(&self, key: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+        let failed = || SEALED_OTHERWISE.to_owned();
         let (format, sealed) = sealed.split_first().ok_or_else(failed)?;
         if *format != FORMAT {
             return Err(format!(
@@ -107,9 +129,7 @@ impl Sealer {
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
         let cipher = RandomizedNonceKey::new(&AES_256_GCM, &*self.0).map_err(|_| failed())?;
         let text = cipher.open_in_place(nonce, bound_to(key), text).map_err(|_| failed())?;
-        let written: Written =
-            serde_json::from_slice(text).map_err(|e| format!("a record is damaged: {e}"))?;
-        written.try_into()
+        Ok(Zeroizing::new(text.to_vec()))
     }
 }
 

@@ -61,7 +61,11 @@ pub struct State {
 /// What a record is kept by, and what of the operator's it belongs to.
 #[derive(Clone)]
 pub struct Family {
+    /// What a record is called that is begun here.
+    pub name: Arc<str>,
+    /// What it is called: [`found`](super::found) looks.
     pub key: Arc<str>,
+    pub is_found: bool,
     pub configured: Arc<Material>,
 }
 
@@ -172,23 +176,31 @@ impl Inner {
         if state.family.as_ref().is_some_and(|f| f.configured.version == configured.version) {
             return true;
         }
-        let key = match self.key(&configured) {
-            Ok(key) => key,
+        let name = match self.name(&configured) {
+            Ok(name) => name,
             Err(reason) => {
                 tracing::error!(credential = %self.managed.name, %reason, "a credential's record has no name");
                 return false;
             }
         };
-        match state.family.replace(Family { key: Arc::clone(&key), configured }) {
-            None => {}
-            Some(before) if before.key == key => state.life.reconfigured(),
-            Some(_) => state.life.reseeded(),
+        let fresh = Family { key: Arc::clone(&name), name, is_found: false, configured };
+        match state.family.take() {
+            Some(before) if before.name == fresh.name => {
+                state.family = Some(Family { configured: fresh.configured, ..before });
+                state.life.reconfigured();
+            }
+            before => {
+                state.family = Some(fresh);
+                if before.is_some() {
+                    state.life.reseeded();
+                }
+            }
         }
         true
     }
 
     /// Connector, credential and seed: whoever has the same works on the same record.
-    fn key(&self, configured: &Material) -> Result<Arc<str>, String> {
+    fn name(&self, configured: &Material) -> Result<Arc<str>, String> {
         let Managed { connector, name, keeping, .. } = &self.managed;
         let seed = match configured.fields.get(REFRESH_TOKEN).filter(|_| self.managed.is_mortal()) {
             Some(seed) => keeping.sealer.name(seed)?,

@@ -2,9 +2,10 @@
 //!
 //! Owns the secrets in hand and the clock that the [lifecycle](super::lifecycle) is told; what is to be done is the lifecycle's to
 //! say, where it is kept the [store](super::store)'s, how it is won the [login](super::grant::Login)'s. The callers' side is here, what it
-//! shares with the task in [`inner`], a run of the task in [`run`] and [`exchange`], what people are told in [`tell`] and [`status`], what a store is told in [`vouch`].
+//! shares with the task in [`inner`], a run of the task in [`run`], [`found`] and [`exchange`], what people are told in [`tell`] and [`status`], what a store is told in [`vouch`].
 
 mod exchange;
+mod found;
 mod inner;
 mod run;
 mod status;

@@ -9,7 +9,7 @@ use crate::credential::Material;
 use crate::credential::grant::REFRESH_TOKEN;
 use crate::credential::lifecycle::lock::{self, STORE_TIME};
 use crate::credential::lifecycle::{Began, Committed, Kept, Latest, Lifecycle, Loaded, Step};
-use crate::credential::record::Record;
+use crate::credential::record::{Record, SEALED_OTHERWISE};
 use crate::credential::store::{Beginning, Commit, Entry, Owner};
 use crate::fault::{Fault, FaultKind};
 use crate::policy::time::Now;
@@ -67,7 +67,11 @@ impl Run<'_> {
 
     async fn load(&mut self) -> Step {
         let store = Arc::clone(&self.inner.managed.keeping.store);
-        let loaded = match self.in_time(store.load(&self.family.key)).await.and_then(|e| self.open(e)) {
+        let found = match self.find().await {
+            Ok(()) => self.in_time(store.load(&self.family.key)).await,
+            Err(reason) => Err(reason),
+        };
+        let loaded = match found.and_then(|entry| self.open(entry)) {
             Ok(Some(latest)) => Loaded::Found(latest),
             Ok(None) => Loaded::Nothing,
             Err(reason) => {
@@ -196,8 +200,8 @@ impl Run<'_> {
     pub(super) fn store_failed(&self, reason: &str) {
         let name = &self.inner.managed.name;
         tracing::warn!(credential = %name, %reason, "a credential's record cannot be reached");
-        let message =
-            format!("The credential `{name}` cannot be refreshed: what is kept of it cannot be reached.");
+        let why = if reason == SEALED_OTHERWISE { reason } else { "what is kept of it cannot be reached" };
+        let message = format!("The credential `{name}` cannot be refreshed: {why}.");
         self.inner.note_error(Fault::new(FaultKind::Unavailable, message));
     }
 }
