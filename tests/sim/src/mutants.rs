@@ -543,6 +543,12 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
         )],
     ),
     mutant(
+        "lapse-kept-secret",
+        "nobody is told that nothing serves any more while somebody else is at it",
+        0,
+        &[("credential/lifecycle/run.rs", "now.mono.since(since) >= STANDS_LONG", "since > now.mono")],
+    ),
+    mutant(
         "parts-kept-secret",
         "nobody is told how the life that is left runs out",
         3,

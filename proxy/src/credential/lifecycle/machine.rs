@@ -52,6 +52,8 @@ pub struct Lifecycle {
     /// Granted, and not durable: what, and when it was asked for.
     pub(super) granted: Option<(Terms, Moment)>,
     pub(super) pause: Option<Pause>,
+    /// Since when somebody else has been at it, with nothing in hand that serves.
+    pub(super) standing: Option<Moment>,
     /// Somebody waits for a token, or has waited in vain.
     pub(super) wanted: bool,
     /// The operator replaced the secrets: what is in hand serves until the new ones have won something.
@@ -78,6 +80,7 @@ impl Lifecycle {
             work: Work::Nothing,
             granted: None,
             pause: None,
+            standing: None,
             wanted: false,
             replaced: false,
             replacing: false,

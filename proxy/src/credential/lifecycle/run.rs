@@ -8,6 +8,9 @@ use super::wait;
 use super::words::{Began, Committed, Exchanged, Failure, Kept, Latest, Loaded, Step, Terms};
 use crate::policy::time::Now;
 
+/// How long somebody else may be at it while nothing serves, before that is told: a login that works takes less.
+const STANDS_LONG: Duration = Duration::from_secs(10);
+
 impl Lifecycle {
     /// Answers [`Step::Load`].
     pub fn loaded(&mut self, loaded: Loaded, random: u64, now: Now) -> Step {
@@ -170,6 +173,7 @@ impl Lifecycle {
                 (self.dead, self.replaced) = (false, self.is_outdated());
                 self.wanted &= !held.serves(Duration::ZERO, now.mono);
                 self.alarms.succeeded(&held, now.mono);
+                self.standing = None;
                 self.held = Some(held);
                 self.adoptions += 1;
             }
@@ -194,6 +198,13 @@ impl Lifecycle {
 
     /// Somebody else is at it; look again soon.
     fn stand_by(&mut self, step: Step, random: u64, now: Now) -> Step {
+        let serves = self.held.is_some_and(|held| held.serves(Duration::ZERO, now.mono));
+        let since = *self.standing.get_or_insert(now.mono);
+        if serves {
+            self.standing = None;
+        } else if self.alarms.spell.is_none() && now.mono.since(since) >= STANDS_LONG {
+            self.alarms.failed(Failure::Held, self.held.as_ref(), now.mono);
+        }
         self.pause = Some(Pause { until: now.mono + wait::while_held(random), why: None });
         self.go(Work::Nothing, step)
     }

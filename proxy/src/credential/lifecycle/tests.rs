@@ -1,3 +1,5 @@
+mod others;
+
 use std::time::Duration;
 
 use super::*;

@@ -145,6 +145,8 @@ pub enum Failure {
     Store,
     /// The provider refuses, and not for the token's sake.
     Refused,
+    /// Somebody else has been at it for long.
+    Held,
 }
 
 impl Failure {
@@ -156,6 +158,7 @@ impl Failure {
             Self::Unknown => "unknown",
             Self::Store => "store_down",
             Self::Refused => "refused",
+            Self::Held => "held",
         }
     }
 }

@@ -16,6 +16,9 @@ const TOLD_WITHIN: Ms = 1_000;
 /// A life of which less than this was left when failures began is over too soon to be announced in parts.
 const WORTH_PARTS: Ms = 30_000;
 
+/// How long a sidecar may have nothing that serves before somebody must know: a stop, two attempts that hang, and some.
+const LAPSES_WITHIN: Ms = 90_000;
+
 /// What rounding, messages and the age of what was read may cost.
 const SLACK: Ms = 3_000;
 
@@ -37,6 +40,8 @@ struct Side {
     held: Option<(Token, Ms)>,
     week: bool,
     day: bool,
+    /// Since when it has had nothing that serves.
+    lapses: Option<Ms>,
 }
 
 #[derive(Debug)]
@@ -102,7 +107,11 @@ impl Alarms {
             Event::RefreshTokenEnds { threshold: Threshold::Week, .. } => side.week = true,
             Event::RefreshTokenEnds { threshold: Threshold::Day, .. } => (side.week, side.day) = (true, true),
             Event::Dead => (side.dead, side.invalid, side.failing) = (true, None, None),
-            Event::Recovered => (side.failing, side.dead, side.invalid) = (None, false, None),
+            Event::Recovered => {
+                (side.failing, side.dead, side.invalid) = (None, false, None);
+                // What is in hand is something else, and may have ended as well.
+                side.lapses = None;
+            }
         }
     }
 
@@ -150,10 +159,34 @@ impl Alarms {
         verdict.check("alarm", !kept, || {
             format!("at {now} ms sidecar {sidecar} kept to itself that its token is invalid")
         });
+        self.look_at_lapse(verdict, sidecar, in_hand, provider, now);
         if let Some(in_hand) = in_hand {
             self.look_at_life(verdict, sidecar, in_hand, provider, now);
             self.look_at_refresh_life(verdict, sidecar, in_hand, provider, now);
         }
+    }
+
+    /// Whoever has nothing that serves does not keep it secret, whatever it waits for.
+    fn look_at_lapse(
+        &mut self,
+        verdict: &mut Verdict,
+        sidecar: usize,
+        in_hand: Option<InHand>,
+        provider: &Provider,
+        now: Ms,
+    ) {
+        let side = &mut self.sides[sidecar];
+        let ends = in_hand.and_then(|in_hand| provider.natural_end(in_hand.tokens.access));
+        let serves = ends.is_some_and(|end| now < end) || !self.foreseeable || !self.has_clock;
+        side.lapses = if serves { None } else { side.lapses.or(Some(now)) };
+        let is_told = side.failing.is_some() || side.dead;
+        let secret = side.lapses.is_some_and(|since| now > since + LAPSES_WITHIN) && !is_told;
+        verdict.check("alarm", !secret, || {
+            format!(
+                "at {now} ms sidecar {sidecar} has had nothing that serves since {:?}, and nobody was told",
+                side.lapses
+            )
+        });
     }
 
     /// While nothing new is won, the end of what is in hand is announced in parts.

@@ -1,0 +1,28 @@
+//! While somebody else is at it, and while the store does not say.
+
+use super::*;
+
+#[test]
+fn a_credential_does_not_lapse_in_silence_while_somebody_else_is_at_it() {
+    let mut driven = Driven::holding(TOKEN, terms(HOUR));
+    driven.events();
+    let mut told = Vec::new();
+    // Looks again every tenth of a second for an hour, from when a refresh is due.
+    while driven.ms < 2 * HOUR {
+        if driven.start().is_some() {
+            assert_eq!(driven.life.began(Began::Held, driven.random, driven.now()), Step::Rest);
+        }
+        let (at, events) = (driven.ms, driven.events());
+        told.extend(events.into_iter().map(|event| (at, event)));
+        driven.ms = driven.wake().unwrap().max(driven.ms + 1);
+    }
+    let [(first, Event::FirstFailure(Failure::Held)), (last, Event::Lapsed)] = told[..] else {
+        panic!("{told:?}");
+    };
+    // Not before it serves no more, and soon after.
+    assert!(first == last && (HOUR - 30_000..HOUR + 1_000).contains(&first), "{told:?}");
+    let somebodys = kept(2, 0, terms(HOUR));
+    driven.start();
+    driven.life.began(Began::Newer(somebodys), driven.random, driven.now());
+    assert_eq!(driven.events(), [Event::Recovered]);
+}
