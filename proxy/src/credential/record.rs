@@ -191,6 +191,7 @@ impl TryFrom<Written> for Record {
                 life: written.life_ms.map(Duration::from_millis),
                 refresh_life: written.refresh_life_ms.map(Duration::from_millis),
                 family_life: written.family_life_ms.map(Duration::from_millis),
+                is_same: false,
             },
         })
     }

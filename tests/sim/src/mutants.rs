@@ -478,8 +478,8 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
         4,
         &[(
             "credential/lifecycle/run.rs",
-            "self.granted = Some((self.of_family(terms), sent));\n                self.commit()",
-            "self.granted = Some((self.of_family(terms), sent));\n                let kept = Kept { version: self.version + 1, age: Duration::ZERO, terms };\n                self.held = Some(Held::new(&kept, random, now.mono));\n                self.commit()",
+            "self.granted = Some((self.of_family(terms, sent), sent));\n                self.commit()",
+            "self.granted = Some((self.of_family(terms, sent), sent));\n                let kept = Kept { version: self.version + 1, age: Duration::ZERO, terms };\n                self.held = Some(Held::new(&kept, random, now.mono));\n                self.commit()",
         )],
     ),
     mutant(
@@ -557,6 +557,12 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
             "const LEFT: [u8; 3] = [50, 25, 10];",
             "const LEFT: [u8; 3] = [50, 25, 25];",
         )],
+    ),
+    mutant(
+        "end-forgotten",
+        "the end of a refresh token that stays is forgotten when an answer does not repeat it",
+        0,
+        &[("credential/lifecycle/run.rs", "held.filter(|_| terms.is_same)", "held.filter(|_| false)")],
     ),
     mutant(
         "end-told-late",

@@ -6,10 +6,13 @@ use super::machine::{Lifecycle, Pause, Work};
 use super::plan::Held;
 use super::wait;
 use super::words::{Began, Committed, Exchanged, Failure, Kept, Latest, Loaded, Step, Terms};
-use crate::policy::time::Now;
+use crate::policy::time::{Moment, Now};
 
 /// How long somebody else may be at it while nothing serves, before that is told: a login that works takes less.
 const STANDS_LONG: Duration = Duration::from_secs(10);
+
+/// What is left of a refresh token whose end has come.
+const LEAST_LEFT: Duration = Duration::from_millis(1);
 
 impl Lifecycle {
     /// Answers [`Step::Load`].
@@ -65,7 +68,7 @@ impl Lifecycle {
         let release = Step::Release { spent: again };
         match exchanged {
             Exchanged::Granted(terms) => {
-                self.granted = Some((self.of_family(terms), sent));
+                self.granted = Some((self.of_family(terms, sent), sent));
                 self.commit()
             }
             Exchanged::Overtaken => self.stand_by(release, random, now),
@@ -191,9 +194,14 @@ impl Lifecycle {
     }
 
     /// The longest life that was ever said of this family's refresh tokens; a new family has its own.
-    fn of_family(&self, terms: Terms) -> Terms {
-        let before = self.held.filter(|_| !self.replacing).and_then(|held| held.terms.family_life);
-        Terms { family_life: before.max(terms.refresh_life), ..terms }
+    fn of_family(&self, terms: Terms, sent: Moment) -> Terms {
+        let held = self.held.filter(|_| !self.replacing);
+        let before = held.and_then(|held| held.terms.family_life);
+        // What was said once of a refresh token that stays need not be said again. No life at all would be one without end.
+        let left = held.filter(|_| terms.is_same).and_then(|held| held.refresh_dies);
+        let left = left.map(|dies| sent.until(dies).max(LEAST_LEFT));
+        let refresh_life = terms.refresh_life.or(left);
+        Terms { refresh_life, family_life: before.max(refresh_life), is_same: false, ..terms }
     }
 
     /// Somebody else is at it; look again soon.

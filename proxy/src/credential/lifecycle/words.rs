@@ -24,6 +24,8 @@ pub struct Terms {
     pub refresh_life: Option<Duration>,
     /// The longest that was ever said of a refresh token of this family. Warnings of its death are scaled by it.
     pub family_life: Option<Duration>,
+    /// Whether the refresh token is the one that they were won with. Of the answer to a grant.
+    pub is_same: bool,
 }
 
 /// Tokens as the store has them.

@@ -110,7 +110,8 @@ impl Run<'_> {
         if session.fields.is_empty() {
             return self.broken_off(rotated, session.lacks);
         }
-        let (life, refresh_life) = (session.expires_in, session.refresh_expires_in);
+        let (life, refresh_life, is_same) =
+            (session.expires_in, session.refresh_expires_in, rotated.is_none());
         self.candidate = Some(Record {
             refresh_token: rotated.or_else(|| self.refresh_token()),
             fields: session.fields,
@@ -118,7 +119,7 @@ impl Run<'_> {
             lacks: session.lacks,
             ..Record::default()
         });
-        Exchanged::Granted(Terms { life, refresh_life, family_life: None })
+        Exchanged::Granted(Terms { life, refresh_life, family_life: None, is_same })
     }
 
     /// A login that won no more than the next refresh token: what is in hand goes on for what is left of it, and if that is too little, nothing
@@ -137,9 +138,10 @@ impl Run<'_> {
             None => (Some(AGAIN_AFTER), Record { lacks, ..Record::default() }),
         };
         drop(state);
+        let is_same = rotated.is_none();
         let refresh_token = rotated.or_else(|| self.refresh_token());
         self.candidate = Some(Record { refresh_token, ..record });
-        Exchanged::Granted(Terms { life, ..Terms::default() })
+        Exchanged::Granted(Terms { life, is_same, ..Terms::default() })
     }
 
     fn count(&self, exchanged: Exchanged) {

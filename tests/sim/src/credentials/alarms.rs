@@ -54,13 +54,22 @@ pub struct Alarms {
     sides: Vec<Side>,
     /// The longest life that was said of a refresh token.
     family_life: Ms,
+    /// Refresh tokens whose end was written down once.
+    said: BTreeSet<Token>,
 }
 
 impl Alarms {
     pub fn new(plan: &Plan) -> Self {
         let sides = vec![Side::default(); plan.sidecars];
         let foreseeable = plan.provider.says_life && plan.ended.is_none();
-        Self { slides: plan.provider.slides, foreseeable, has_clock: plan.has_clock(), sides, family_life: 0 }
+        Self {
+            slides: plan.provider.slides,
+            foreseeable,
+            has_clock: plan.has_clock(),
+            sides,
+            family_life: 0,
+            said: BTreeSet::new(),
+        }
     }
 
     /// What was told before counts no more: the process is gone, or its credential is another.
@@ -86,6 +95,7 @@ impl Alarms {
     pub fn written(&mut self, record: &Record) {
         let said = record.tokens.and_then(|tokens| tokens.refresh_life);
         self.family_life = self.family_life.max(said.unwrap_or(0));
+        self.said.extend(record.tokens.filter(|_| said.is_some()).map(|tokens| tokens.refresh));
     }
 
     /// A new family, with a life of its own.
@@ -232,7 +242,7 @@ impl Alarms {
         let Some(ends) = provider.refresh_end(in_hand.tokens.refresh) else { return };
         let held_long = side.held.is_some_and(|(_, since)| since + SLACK < now);
         let lives = provider.family(in_hand.tokens.refresh).is_some_and(|family| provider.lives(family, now));
-        let is_said = in_hand.tokens.refresh_life.is_some() && self.has_clock;
+        let is_said = self.said.contains(&in_hand.tokens.refresh) && self.has_clock;
         if !is_said || !held_long || side.dead || !lives {
             return;
         }

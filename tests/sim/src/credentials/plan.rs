@@ -49,6 +49,8 @@ pub struct Provider {
     pub says_life: bool,
     pub refresh_life: Option<Ms>,
     pub says_refresh_life: bool,
+    /// Whether it says it again of a refresh token that stays.
+    pub repeats: bool,
     /// Whether a new refresh token lives its whole life again.
     pub slides: bool,
     /// Whether each use of a refresh token replaces it.
@@ -172,6 +174,7 @@ fn provider(rng: &mut Rng) -> Provider {
         says_refresh_life: rng.u8(0..4) > 0,
         slides: rotates && rng.bool(),
         rotates,
+        repeats: rng.bool(),
         grace: if rng.bool() { rng.u64(20..=90) * SECOND } else { 0 },
     }
 }

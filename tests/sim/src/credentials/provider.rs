@@ -1,6 +1,6 @@
 //! The identity provider, and the API that takes its tokens: an independent model, made of what the standards say. It knows nothing of Ferrata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Kind, Provider as Manners, Trouble};
 use crate::agenda::Ms;
@@ -58,6 +58,8 @@ pub struct Provider {
     next: Token,
     refresh: BTreeMap<Token, Refresh>,
     access: BTreeMap<Token, Access>,
+    /// Refresh tokens that stay and were answered with once.
+    said: BTreeSet<Token>,
     /// By family: since when it is dead.
     dead: Vec<Option<Ms>>,
 }
@@ -70,6 +72,7 @@ impl Provider {
             next: 0,
             refresh: BTreeMap::new(),
             access: BTreeMap::new(),
+            said: BTreeSet::new(),
             dead: Vec::new(),
         }
     }
@@ -142,6 +145,7 @@ impl Provider {
         let slid = self.manners.refresh_life.filter(|_| self.manners.slides).map(|life| now + life);
         let replaced = rotates.then(|| self.new_refresh(family, slid.or(ends_at)));
         let refresh = replaced.unwrap_or(token);
+        let is_new = replaced.is_some() || self.said.insert(refresh);
         self.next += 1;
         let end = now + self.manners.life;
         self.access.insert(self.next, Access { family, ends_at: end, natural_end: end });
@@ -150,7 +154,7 @@ impl Provider {
             access: self.next,
             refresh,
             life: self.manners.says_life.then_some(self.manners.life),
-            refresh_life: left.filter(|_| self.manners.says_refresh_life),
+            refresh_life: left.filter(|_| self.manners.says_refresh_life && (is_new || self.manners.repeats)),
         })
     }
 

@@ -104,7 +104,8 @@ impl Sidecar {
         let Some(tokens) = record.tokens else { return Latest::Dead { version } };
         self.in_hand = Some(InHand { seed, version, tokens });
         let age = u64::try_from(wall.saturating_sub(record.asked_at)).unwrap_or(0);
-        let terms = Terms { family_life: record.family_life.map(Duration::from_millis), ..terms(&tokens) };
+        let terms =
+            Terms { family_life: record.family_life.map(Duration::from_millis), ..terms(&tokens, false) };
         Latest::Kept(Kept { version, age: Duration::from_millis(age), terms })
     }
 }
@@ -114,7 +115,7 @@ pub fn wall(at: Ms) -> i64 {
     EPOCH.saturating_add_unsigned(at)
 }
 
-pub fn terms(tokens: &Tokens) -> Terms {
+pub fn terms(tokens: &Tokens, is_same: bool) -> Terms {
     let life = |ms: Option<Ms>| ms.map(Duration::from_millis);
-    Terms { life: life(tokens.life), refresh_life: life(tokens.refresh_life), family_life: None }
+    Terms { life: life(tokens.life), refresh_life: life(tokens.refresh_life), family_life: None, is_same }
 }

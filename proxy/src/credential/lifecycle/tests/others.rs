@@ -26,3 +26,21 @@ fn a_credential_does_not_lapse_in_silence_while_somebody_else_is_at_it() {
     driven.life.began(Began::Newer(somebodys), driven.random, driven.now());
     assert_eq!(driven.events(), [Event::Recovered]);
 }
+
+#[test]
+fn the_end_of_a_refresh_token_that_stays_is_remembered_though_it_is_not_said_again() {
+    let life = Duration::from_millis(30 * DAY);
+    let mut driven = Driven::holding(TOKEN, Terms { refresh_life: Some(life), ..terms(20 * DAY) });
+    driven.at(16 * DAY);
+    driven.granted(Terms { is_same: true, ..terms(20 * DAY) });
+    let left = driven.life.view(driven.now()).refresh_life_left;
+    assert_eq!(left, Some(Duration::from_millis(14 * DAY)));
+    driven.events();
+    driven.at(23 * DAY + 1);
+    let told = driven.events();
+    assert!(matches!(told[..], [Event::RefreshTokenEnds { threshold: Threshold::Week, .. }]), "{told:?}");
+    // Of a new one nobody knows.
+    driven.at(36 * DAY);
+    driven.granted(terms(HOUR));
+    assert_eq!(driven.life.view(driven.now()).refresh_life_left, None);
+}

@@ -7,7 +7,7 @@ use crate::agenda::Ms;
 use crate::credential::lifecycle::lock;
 use crate::credential::lifecycle::{Began, Committed, Exchanged, Loaded, Step};
 use crate::credentials::LOGIN_TIME;
-use crate::credentials::provider::Reply;
+use crate::credentials::provider::{Reply, Tokens};
 use crate::credentials::sidecar::{terms, wall};
 use crate::credentials::store::{ANSWER_TIMEOUT, Ask, Owner, Record, Store, Told};
 
@@ -84,6 +84,8 @@ impl Fleet {
         let it = &self.sidecars[sidecar];
         let at = self.agenda.now();
         let Some((tokens, asked)) = it.granted else { return self.burial(sidecar, version) };
+        let said = it.core.granted(it.now(at)).and_then(|(terms, _)| terms.refresh_life);
+        let tokens = Tokens { refresh_life: said.map(ms), ..tokens };
         // Too old rather than too young: the store has it later than it was sent.
         let age = it.now(at).mono.since(asked) + Duration::from_millis(ANSWER_TIMEOUT);
         let asked_at = self.wall_of_store(sidecar) - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -247,7 +249,7 @@ impl Fleet {
         let exchanged = match reply {
             Some(Reply::Granted(tokens)) => {
                 it.granted = Some((tokens, it.asked));
-                Exchanged::Granted(terms(&tokens))
+                Exchanged::Granted(terms(&tokens, tokens.refresh == token))
             }
             Some(Reply::InvalidGrant) => Exchanged::Invalid,
             Some(Reply::TooMany { retry_after }) => Exchanged::RateLimited { retry_after: wait(retry_after) },
