@@ -57,7 +57,10 @@ impl Lifecycle {
                 self.go(Work::Nothing, Step::Rest)
             }
             Began::Newer(_) | Began::Held => self.stand_by(Step::Rest, random, now),
-            Began::Unavailable => self.fail(Failure::Store, None, Step::Rest, random, now),
+            // It may have been done all the same, and nothing was sent. The intent may be somebody's before.
+            Began::Unavailable => {
+                self.fail(Failure::Store, None, Step::Release { spent: true }, random, now)
+            }
         }
     }
 

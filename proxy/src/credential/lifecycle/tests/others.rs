@@ -44,3 +44,12 @@ fn the_end_of_a_refresh_token_that_stays_is_remembered_though_it_is_not_said_aga
     driven.granted(terms(HOUR));
     assert_eq!(driven.life.view(driven.now()).refresh_life_left, None);
 }
+
+#[test]
+fn a_lock_that_may_have_been_taken_is_given_back_when_the_store_does_not_say() {
+    let mut driven = Driven::holding(TOKEN, terms(HOUR));
+    driven.at(2_340_000);
+    assert_eq!(driven.start(), Some(Step::Begin { version: 1 }));
+    let step = driven.life.began(Began::Unavailable, EARLY, driven.now());
+    assert_eq!(step, Step::Release { spent: true });
+}
