@@ -12,7 +12,7 @@ use super::host::{Run, Tickets};
 use super::sandbox::Sandboxes;
 use crate::call::{Caller, Deadline};
 use crate::config::CredentialKind;
-use crate::credential::grant::REFRESH_TOKEN;
+use crate::credential::grant::{INVALID_GRANT, REFRESH_TOKEN};
 use crate::credential::lifecycle::Exchanged;
 use crate::credential::{Grant, Login, LoginFailed, SecretValue, Session};
 use crate::egress::fate::Fate;
@@ -135,9 +135,6 @@ fn meaning(fault: &Fault, fate: Fate) -> Exchanged {
         _ => Exchanged::Unavailable { retry_after },
     }
 }
-
-/// The code of a fault for a token that is not accepted any more.
-const INVALID_GRANT: &str = "invalid_grant";
 
 /// Only what was captured in this login, and only hosts within the operator's patterns. What is wrong with a session that cost a refresh token
 /// is said of it, and it is kept: what came with it cannot be won again.

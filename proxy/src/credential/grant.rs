@@ -14,6 +14,9 @@ use crate::fault::Fault;
 /// The field of a grant, and of a login's answer, that the host keeps for itself.
 pub const REFRESH_TOKEN: &str = "refresh_token";
 
+/// The code of a fault for a token that is not accepted any more (RFC 6749, 5.2).
+pub const INVALID_GRANT: &str = "invalid_grant";
+
 /// A grant, as it is for one login. Its secrets may be written and used for signing in that login, and nowhere else.
 #[derive(Clone, Debug)]
 pub struct Grant {

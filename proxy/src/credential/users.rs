@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::fixed::FixedFields;
-use super::grant::Login;
+use super::grant::{INVALID_GRANT, Login};
 use super::keeping::Keeping;
 use super::manager::{Managed, Manager};
 use super::{Material, SecretValue};
@@ -201,10 +201,7 @@ impl State {
     }
 }
 
-/// What a token endpoint says of a token that it does not take (RFC 6749, 5.2).
-const INVALID_GRANT: &str = "invalid_grant";
-
-/// What it says of a subject's token in an exchange, or of what is wanted for it (RFC 8693, 2.2.2).
+/// What a token endpoint says of a subject's token in an exchange, or of what is wanted for it (RFC 8693, 2.2.2).
 const REFUSED_SUBJECT: [&str; 2] = ["invalid_request", "invalid_target"];
 
 /// Seconds since 1970, as tokens count.

@@ -189,7 +189,8 @@ impl World {
             50..100 => Exchanged::Unknown,
             100..150 => Exchanged::Unavailable { retry_after },
             150..200 => Exchanged::RateLimited { retry_after },
-            200..210 => Exchanged::Overtaken,
+            200..205 => Exchanged::Overtaken,
+            205..210 => Exchanged::StoreAway,
             210..230 => Exchanged::Refused,
             _ => Exchanged::Invalid,
         };

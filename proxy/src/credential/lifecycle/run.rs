@@ -58,9 +58,7 @@ impl Lifecycle {
             }
             Began::Newer(_) | Began::Held => self.stand_by(Step::Rest, random, now),
             // It may have been done all the same, and nothing was sent. The intent may be somebody's before.
-            Began::Unavailable => {
-                self.fail(Failure::Store, None, Step::Release { spent: true }, random, now)
-            }
+            Began::Unavailable => self.fail(Failure::Store, None, Step::Release { spent: true }, random, now),
         }
     }
 
@@ -75,13 +73,15 @@ impl Lifecycle {
                 self.commit()
             }
             Exchanged::Overtaken => self.stand_by(release, random, now),
-            Exchanged::Unknown | Exchanged::Invalid | Exchanged::Refused if self.is_outdated() => {
+            Exchanged::Unknown if self.is_outdated() => self.begin_again(Step::Release { spent: true }),
+            Exchanged::Invalid | Exchanged::Refused if self.is_outdated() => {
                 self.begin_again(Step::Release { spent: false })
             }
             Exchanged::Unknown if !again => self.exchange(true, now),
             Exchanged::Unknown => {
                 self.fail(Failure::Unknown, None, Step::Release { spent: true }, random, now)
             }
+            Exchanged::StoreAway => self.fail(Failure::Store, None, release, random, now),
             Exchanged::Unavailable { retry_after } => {
                 self.fail(Failure::Provider, retry_after, release, random, now)
             }

@@ -108,6 +108,8 @@ pub enum Exchanged {
     Granted(Terms),
     /// The lock ran out before anything was sent.
     Overtaken,
+    /// Nothing was sent: the store could not say whose the lock is.
+    StoreAway,
     /// It was sent, and no answer came.
     Unknown,
     /// It was not sent, or the provider said that it cannot now.

@@ -45,7 +45,7 @@ impl Run<'_> {
             Ok(_) => Err(Exchanged::Overtaken),
             Err(reason) => {
                 self.store_failed(&reason);
-                Err(Exchanged::Unavailable { retry_after: None })
+                Err(Exchanged::StoreAway)
             }
         }
     }
@@ -148,6 +148,7 @@ impl Run<'_> {
         let outcome = match exchanged {
             Exchanged::Granted(_) => "granted",
             Exchanged::Overtaken => "overtaken",
+            Exchanged::StoreAway => "store_away",
             Exchanged::Unknown => "unknown",
             Exchanged::Unavailable { .. } => "unavailable",
             Exchanged::RateLimited { .. } => "rate_limited",

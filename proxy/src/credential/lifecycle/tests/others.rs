@@ -53,3 +53,22 @@ fn a_lock_that_may_have_been_taken_is_given_back_when_the_store_does_not_say() {
     let step = driven.life.began(Began::Unavailable, EARLY, driven.now());
     assert_eq!(step, Step::Release { spent: true });
 }
+
+#[test]
+fn what_may_have_been_spent_is_not_called_unspent_when_the_secrets_are_replaced_meanwhile() {
+    for (outcome, spent) in [(Exchanged::Unknown, true), (Exchanged::Refused, false)] {
+        let mut driven = Driven::holding(TOKEN, terms(HOUR));
+        driven.at(2_340_000);
+        driven.begun(false);
+        driven.life.reconfigured();
+        assert_eq!(driven.exchanged(outcome), Step::Release { spent });
+    }
+}
+
+#[test]
+fn a_store_that_is_away_is_no_provider_that_is_down() {
+    let mut driven = Driven::holding(TOKEN, terms(HOUR));
+    driven.at(2_340_000);
+    driven.failed(Exchanged::StoreAway);
+    assert_eq!(driven.events(), [Event::FirstFailure(Failure::Store)]);
+}

@@ -164,7 +164,7 @@ impl Fleet {
             (Ask::Holds { .. }, told) => {
                 let exchanged = match told {
                     Told::Holds(_) => Exchanged::Overtaken,
-                    _ => Exchanged::Unavailable { retry_after: None },
+                    _ => Exchanged::StoreAway,
                 };
                 it.core.exchanged(exchanged, random, now)
             }
