@@ -38,7 +38,8 @@ pub struct Entry {
     /// Grows with each change; the first is 1.
     pub version: u64,
     pub sealed: Vec<u8>,
-    /// How long ago its tokens were asked for: too long rather than too short, whatever clocks were set meanwhile.
+    /// How long ago its tokens were asked for: too long rather than too short, by a clock that nobody sets within one boot, or a server's. One
+    /// that is set back makes them younger by that at most, and no younger than what they were when they were written down.
     pub age: Duration,
 }
 

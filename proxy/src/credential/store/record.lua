@@ -4,6 +4,9 @@
 -- to spend, `io` who, `iu` until when they have the lock, `w` until when nobody may begin, `l` the version that was known when it was found to be
 -- lost. ARGV: what is asked, the owner, and what belongs to it. Times are milliseconds of the server's clock, the only one that all sidecars see.
 --
+-- That clock may be set back: then what was written before seems to be in the future, and is taken for what it would be if it had been written
+-- now. So nothing stands longer than it should, but for what is left of it.
+--
 -- A server may forget: it is emptied, it runs out of memory, it comes back with what it had an hour ago. A refresh token that was spent is then the
 -- newest that it knows, or that somebody does who comes late. So those who know more have time to say so before anybody begins.
 local what, owner = ARGV[1], ARGV[2]
@@ -11,11 +14,18 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local version = tonumber(redis.call('HGET', KEYS[1], 'v')) or 0
 
+-- A time that is kept, or the latest that it can be.
+local function not_beyond(field, kept, latest)
+  if kept <= latest then return kept end
+  redis.call('HSET', KEYS[1], field, latest)
+  return latest
+end
+
 -- `{version, sealed, age}`; version 0 is none.
 local function record()
   if version == 0 then return {0, '', 0} end
   local kept = redis.call('HMGET', KEYS[1], 's', 't')
-  return {version, kept[1], math.max(0, now - tonumber(kept[2]))}
+  return {version, kept[1], now - not_beyond('t', tonumber(kept[2]), now)}
 end
 
 -- Whether the lock is the owner's for so long from now.
@@ -33,8 +43,8 @@ if what == 'begin' then
   if version > expected then return {'newer', unpack(record())} end
   local kept = redis.call('HMGET', KEYS[1], 'i', 'io', 'iu', 'w', 'l')
   local is_others = kept[2] and kept[2] ~= owner
-  if is_others and now < (tonumber(kept[3]) or 0) then return {'held'} end
-  local wait = tonumber(kept[4]) or 0
+  if is_others and now < not_beyond('iu', tonumber(kept[3]) or 0, now + ttl) then return {'held'} end
+  local wait = not_beyond('w', tonumber(kept[4]) or 0, now + math.max(ttl, settles))
   if version < expected and (tonumber(kept[5]) or 0) < expected then
     wait = now + ttl
     redis.call('HSET', KEYS[1], 'w', wait, 'l', expected)

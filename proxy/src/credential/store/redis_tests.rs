@@ -97,6 +97,7 @@ promises! {
     what_is_given_back_before_anybody_asks_is_not_spent_at_once,
     what_nobody_vouches_for_stands_in_the_way_for_a_while_only,
     an_unknown_family_begins_when_others_have_had_time_to_vouch,
+    a_clock_that_is_set_back_makes_nobody_wait_for_it,
 }
 
 mod promise {
@@ -170,10 +171,32 @@ mod promise {
         assert_eq!(store.load("k").await, Ok(None));
         begins(&store, 0, ONE).await;
     }
+
+    pub async fn a_clock_that_is_set_back_makes_nobody_wait_for_it(ground: Ground) {
+        let store = ground.second().await;
+        assert_eq!(begun(&store, 2, ONE).await, Beginning::Ours { unfinished: false });
+        // What was written before is of a time that is to come now.
+        for field in ["'iu'", "'w'", "'t'"] {
+            ground.told(&format!("'HSET', redis.call('KEYS', '*')[1], {field}, '9000000000000'")).await;
+        }
+        while store.load("k").await.unwrap().unwrap().age.is_zero() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            begun(&store, 2, OTHER).await,
+            Beginning::Held,
+            "as long as it would be held if it were taken now"
+        );
+        begins(&store, 2, OTHER).await;
+        assert_eq!(store.holds("k", OTHER, Duration::ZERO).await, Ok(true));
+    }
 }
 
 /// What stands in the script once, and what stands there by mistake.
-const MISTAKES: [(&str, &str); 15] = [
+const MISTAKES: [(&str, &str); 18] = [
+    ("not_beyond('iu', tonumber(kept[3]) or 0, now + ttl)", "(tonumber(kept[3]) or 0)"),
+    ("not_beyond('w', tonumber(kept[4]) or 0, now + math.max(ttl, settles))", "(tonumber(kept[4]) or 0)"),
+    ("now - not_beyond('t', tonumber(kept[2]), now)", "math.max(0, now - tonumber(kept[2]))"),
     ("is_mine(tonumber(ARGV[3]))", "is_mine(0)"),
     ("if version > expected then return {'newer'", "if false then return {'newer'"),
     ("if is_others and now <", "if false and now <"),
