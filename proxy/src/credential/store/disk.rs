@@ -1,5 +1,6 @@
 //! Records in the state file, which no other process can open meanwhile: they outlive this one, its end at any point included.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credenti
 /// The format of a line. A release that changes it reads this one still.
 const FORMAT: u32 = 1;
 
-/// How long a family that nobody refreshes is remembered, in milliseconds: longer than refresh tokens live.
-const KEPT_MS: u64 = 400 * 86_400_000;
+/// Most families that are remembered. What is the oldest by a clock is not forgotten for that alone: a machine that does not know the time yet
+/// may have written it, and its seed would be spent again.
+const MOST_KEPT: usize = 4_096;
 
 /// One key's line.
 #[derive(Clone, Serialize, Deserialize)]
@@ -75,19 +77,26 @@ impl OnDisk {
     /// The error is a sentence for the operator.
     pub fn open(disk: Disk) -> Result<Self, String> {
         let store = Self { disk, locks: Arc::default() };
-        store.forget_old()?;
+        store.forget_oldest(MOST_KEPT)?;
         Ok(store)
     }
 
-    fn forget_old(&self) -> Result<(), String> {
+    /// All but so many.
+    fn forget_oldest(&self, most: usize) -> Result<(), String> {
         let present = stamp();
         self.disk.transact(|transaction| {
             let mut table = transaction.open_table(CREDENTIALS)?;
-            let old = |line: &[u8]| {
-                let line = serde_json::from_slice::<Line>(line);
-                line.is_ok_and(|line| line.stamp.elapsed_ms(&present) > KEPT_MS)
-            };
-            table.retain(|_, line| !old(line))?;
+            let mut ages = Vec::new();
+            for entry in table.iter()? {
+                let (key, line) = entry?;
+                let line = serde_json::from_slice::<Line>(line.value());
+                let age = line.map_or(0, |line| line.stamp.elapsed_ms(&present));
+                ages.push((Reverse(age), key.value().to_owned()));
+            }
+            ages.sort_unstable();
+            for (_, key) in ages.iter().take(ages.len().saturating_sub(most)) {
+                table.remove(key.as_str())?;
+            }
             Ok(())
         })
     }
@@ -221,5 +230,43 @@ impl Store for OnDisk {
     fn release<'a>(&'a self, key: &'a str, owner: Owner, spent: bool) -> Answer<'a, ()> {
         let key = key.to_owned();
         Box::pin(self.aside(move |store| store.release_now(&key, owner, spent)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store as _;
+    use super::*;
+
+    /// Writes a family's line as if that many days ago, in another boot.
+    fn write_days_ago(store: &OnDisk, key: &str, days: i64) {
+        let then = jiff::Timestamp::now().as_millisecond() - days * 86_400_000;
+        let stamp = serde_json::json!({ "wall": then, "boot": null });
+        let stamp: Stamp = serde_json::from_value(stamp).unwrap();
+        let entry = Entry { version: 1, sealed: Vec::new(), age: Duration::ZERO };
+        let written = Some(Written { stamp: stamp.clone(), ..written(Owner(1), &entry) });
+        let line = serde_json::to_vec(&Line { format: FORMAT, written, intent: None, stamp }).unwrap();
+        let write = |transaction: &redb::WriteTransaction| {
+            transaction.open_table(CREDENTIALS)?.insert(key, line.as_slice())?;
+            Ok(())
+        };
+        store.disk.transact(write).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_seems_to_be_of_long_ago_is_not_forgotten_for_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        let open = || OnDisk::open(Disk::open(&path).unwrap()).unwrap();
+        let store = open();
+        // By a clock that began in 1970.
+        write_days_ago(&store, "k", 56 * 365);
+        write_days_ago(&store, "young", 1);
+        drop(store);
+        let store = open();
+        assert_eq!(store.load("k").await.unwrap().unwrap().version, 1);
+        store.forget_oldest(1).unwrap();
+        assert_eq!(store.load("k").await.unwrap(), None);
+        assert!(store.load("young").await.unwrap().is_some());
     }
 }
