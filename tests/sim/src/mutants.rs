@@ -448,7 +448,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "lock-too-short",
         "a refresh is made under a lock that ends before the login does",
-        0,
+        205,
         &[(
             "credential/lifecycle/lock.rs",
             "login_time.saturating_add(STORE_TIME)",
@@ -543,12 +543,6 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
         )],
     ),
     mutant(
-        "lapse-kept-secret",
-        "nobody is told that nothing serves any more while somebody else is at it",
-        0,
-        &[("credential/lifecycle/run.rs", "now.mono.since(since) >= STANDS_LONG", "since > now.mono")],
-    ),
-    mutant(
         "parts-kept-secret",
         "nobody is told how the life that is left runs out",
         3,
@@ -561,7 +555,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "end-forgotten",
         "the end of a refresh token that stays is forgotten when an answer does not repeat it",
-        0,
+        19,
         &[("credential/lifecycle/run.rs", "held.filter(|_| terms.is_same)", "held.filter(|_| false)")],
     ),
     mutant(
