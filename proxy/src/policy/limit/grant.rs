@@ -77,6 +77,8 @@ pub struct Grant {
     used_until: Moment,
     /// Until when the store remembers what it said.
     known_until: Moment,
+    /// Whether an exchange is under way.
+    asking: bool,
 }
 
 /// Which parts of a grant may be spent now.
@@ -140,8 +142,10 @@ impl Grant {
         if now < self.used_until { self.used } else { 0 }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.arrived == 0 && self.spendable == 0 && self.emergency == 0
+    /// Whether a shared store has been told of everything. The share for emergencies may be forgotten: the store takes it back when it hears of
+    /// the wall the next time.
+    pub fn is_told(&self) -> bool {
+        self.arrived == 0 && self.spendable == 0 && !self.asking
     }
 
     /// Whether a new block is due on disk.
@@ -196,7 +200,7 @@ impl Grant {
             want: need - self.spendable,
             known: now < self.known_until,
         };
-        (self.arrived, self.spent, self.wanted) = (0, 0, 0);
+        (self.arrived, self.spent, self.wanted, self.asking) = (0, 0, 0, true);
         moved
     }
 
@@ -207,6 +211,7 @@ impl Grant {
 
     /// What the store answered. `used` is what all have spent and hold.
     pub fn exchanged(&mut self, answer: &super::Answer, span_ms: u64, asked_at: Moment, now: Moment) {
+        self.asking = false;
         self.spendable += answer.granted;
         self.emergency += answer.emergency;
         let wait = answer.retry_in_ms.filter(|_| answer.granted == 0);

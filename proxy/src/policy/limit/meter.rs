@@ -393,10 +393,11 @@ impl Meter {
         }
     }
 
-    /// Whether nothing that counts would be lost with it.
-    pub fn is_empty(&self, now: Now) -> bool {
+    /// Whether nothing that counts would be lost with it. A disk has nothing to be told: what was written of it goes.
+    pub fn is_empty(&self, keeping: Keeping, now: Now) -> bool {
+        let is_shared = matches!(keeping, Keeping::Shared(_));
         self.window.is_empty()
-            && self.grant.as_ref().is_none_or(Grant::is_empty)
+            && (!is_shared || self.grant.as_ref().is_none_or(Grant::is_told))
             && self.outside.amount(now.mono) == 0
             && self.learned.is_empty()
     }

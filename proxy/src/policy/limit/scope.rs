@@ -26,9 +26,9 @@ impl Scope {
         }
     }
 
-    pub fn is_empty(&mut self, now: Now) -> bool {
+    pub fn is_empty(&mut self, keeping: Keeping, now: Now) -> bool {
         self.advance(now);
-        self.gate.is_empty(now.mono) && self.meters.iter().all(|m| m.is_empty(now))
+        self.gate.is_empty(now.mono) && self.meters.iter().all(|m| m.is_empty(keeping, now))
     }
 
     /// Puts other walls here; those of the same kind go on counting.

@@ -301,7 +301,7 @@ impl Memory<'_> {
             let Some(name) = place.order.pop_front() else { break };
             let Some(&index) = place.resources.get(&name) else { continue };
             let Some(scope) = self.all.get_mut(index as usize) else { continue };
-            if scope.is_empty(now) {
+            if scope.is_empty(self.keeping, now) {
                 *scope = Scope::default();
                 self.free.push(index);
                 place.resources.remove(&name);

@@ -192,6 +192,44 @@ fn resources_are_bounded_and_none_that_counts_is_forgotten() {
     assert_eq!(ask(&mut limits, "8000", 60_100), Err(Reason::Window));
 }
 
+/// What a store does that gives everybody what is asked for, and a share for emergencies.
+fn serve(limits: &mut Limits, keeping: Keeping, now: Now) {
+    if let Keeping::Disk { .. } = keeping {
+        let due = limits.to_write(now);
+        return due.iter().for_each(|reservation| limits.written(reservation));
+    }
+    let asks = limits.exchange(now);
+    let answer = |ask: &Ask| Answer { granted: ask.moved.want, emergency: 1, ..Answer::default() };
+    let answers: Vec<_> = asks.iter().map(answer).collect();
+    limits.exchanged(&asks, &answers, now.mono, now);
+}
+
+#[test]
+fn resources_that_a_store_keeps_are_forgotten_too() {
+    let leases = Leases { lease_ms: 10_000, tail_ms: 10_000, emergency_ms: 60_000 };
+    for keeping in [Keeping::Disk { since: Moment(0) }, Keeping::Shared(leases)] {
+        let set = WallSet::new([Wall { per: Some("channel".into()), ..wall("9/min") }]).unwrap();
+        let mut limits = Limits::kept(&set, keeping);
+        let ask = |limits: &mut Limits, name: &str, ms| {
+            let asked = Asked { resource: Some(name), ..ask(1) };
+            limits
+                .try_acquire(&asked, at(ms))
+                .map(|charge| limits.answered(charge, at(ms)))
+                .map_err(|r| r.reason)
+        };
+        for n in 0..MAX_RESOURCES {
+            assert_eq!(ask(&mut limits, &n.to_string(), 0), Err(Reason::Reserving), "{n}");
+            serve(&mut limits, keeping, at(0));
+            assert_eq!(ask(&mut limits, &n.to_string(), 0), Ok(()), "{n}");
+        }
+        for _ in 0..MAX_RESOURCES / 32 {
+            serve(&mut limits, keeping, at(5_000));
+        }
+        assert_eq!(ask(&mut limits, "one more", 5_000), Err(Reason::Overloaded), "{keeping:?}");
+        assert_eq!(ask(&mut limits, "one more", 70_000), Err(Reason::Reserving), "{keeping:?}");
+    }
+}
+
 #[test]
 fn a_throttle_closes_what_it_names_and_nothing_else() {
     let mut limits = limits(&["100/min"]);
