@@ -302,7 +302,8 @@ impl Memory<'_> {
             let Some(&index) = place.resources.get(&name) else { continue };
             let Some(scope) = self.all.get_mut(index as usize) else { continue };
             if scope.is_empty(self.keeping, now) {
-                *scope = Scope::default();
+                // Its place in the list of those of which a store should hear stays, for whoever comes after it.
+                *scope = Scope { due: scope.due, ..Scope::default() };
                 self.free.push(index);
                 place.resources.remove(&name);
                 return Ok(());
@@ -318,7 +319,7 @@ impl Memory<'_> {
         let new = Scope { meters, resource, ..Scope::default() };
         match self.free.pop().and_then(|index| Some((index, self.all.get_mut(index as usize)?))) {
             Some((index, place)) => {
-                *place = new;
+                *place = Scope { due: place.due, ..new };
                 index
             }
             None => {

@@ -226,7 +226,11 @@ fn resources_that_a_store_keeps_are_forgotten_too() {
             serve(&mut limits, keeping, at(5_000));
         }
         assert_eq!(ask(&mut limits, "one more", 5_000), Err(Reason::Overloaded), "{keeping:?}");
+        // The store should hear of the one that makes way.
+        assert_ne!(ask(&mut limits, "0", 70_000), Err(Reason::Overloaded), "{keeping:?}");
         assert_eq!(ask(&mut limits, "one more", 70_000), Err(Reason::Reserving), "{keeping:?}");
+        let due = limits.scopes.take_due();
+        assert_eq!(due.iter().collect::<std::collections::BTreeSet<_>>().len(), due.len(), "{keeping:?}");
     }
 }
 
