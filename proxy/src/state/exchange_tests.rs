@@ -248,6 +248,29 @@ async fn what_is_not_needed_goes_back_and_so_does_all_at_the_end() {
 }
 
 #[tokio::test]
+async fn places_for_calls_under_way_are_kept_as_many_as_are_used_at_once() {
+    let Some((store, mut a)) = Store::begun(&["8 concurrent"]).await else { return };
+    a.want().await;
+    // Twenty calls a second, one after the other.
+    for _ in 0..5 {
+        for _ in 0..20 {
+            assert!(a.send());
+            a.now.mono.0 += 50;
+        }
+        a.exchange().await;
+    }
+    let mut b = Sidecar::new(&store, &["8 concurrent"]);
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.extend(std::iter::from_fn(|| b.limits.try_acquire(&ASKED, b.now).ok()));
+        b.exchange().await;
+    }
+    assert_eq!(held.len(), 7, "all but the one that is used");
+    assert!(a.send());
+    held.into_iter().for_each(|charge| b.limits.answered(charge, b.now));
+}
+
+#[tokio::test]
 async fn what_the_system_said_to_one_is_heard_by_all_and_by_who_comes_later() {
     let Some((store, mut a)) = Store::begun(&["100/h"]).await else { return };
     let mut b = Sidecar::new(&store, &["100/h"]);

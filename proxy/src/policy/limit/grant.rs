@@ -68,6 +68,9 @@ pub struct Grant {
     wanted: u64,
     /// Spent since the last exchange.
     spent: u64,
+    /// Of calls under way, the most that there were at once since then.
+    peak: u64,
+    peak_since: Moment,
     /// Answered since the last exchange, and when the last of it was.
     arrived: u64,
     arrived_at: Moment,
@@ -125,6 +128,11 @@ impl Grant {
 
     pub fn put_back(&mut self, weight: u64) {
         self.spendable += weight;
+    }
+
+    /// So many calls are under way.
+    pub fn holds(&mut self, held: u64) {
+        self.peak = self.peak.max(held);
     }
 
     pub fn arrived(&mut self, weight: u64, now: Moment) {
@@ -185,12 +193,26 @@ impl Grant {
 
     /// Begins an exchange. Keeps what one second will need at the present pace, and gives the rest back.
     pub fn exchange(&mut self, held: u64, elapsed_ms: u64, valid: Valid, now: Moment) -> Moved {
-        if !valid.leased {
-            self.expire();
-        }
         let per_second = self.spent.saturating_mul(1_000) / elapsed_ms.clamp(100, 10_000);
         let dry = self.wanted > 0;
         let need = if dry { self.wanted.max(per_second.saturating_mul(2)) } else { per_second };
+        self.moves(need, held, valid, now)
+    }
+
+    /// The same for places of calls under way, which come back with each answer: keeps as many as were taken at once within the last second.
+    pub fn exchange_places(&mut self, held: u64, valid: Valid, now: Moment) -> Moved {
+        let more = if self.wanted > 0 { self.wanted.max(self.peak) } else { 0 };
+        let need = self.peak.saturating_add(more).saturating_sub(held);
+        if now.0 >= self.peak_since.0.saturating_add(PEAK_MS) {
+            (self.peak, self.peak_since) = (held, now);
+        }
+        self.moves(need, held, valid, now)
+    }
+
+    fn moves(&mut self, need: u64, held: u64, valid: Valid, now: Moment) -> Moved {
+        if !valid.leased {
+            self.expire();
+        }
         self.spendable = self.spendable.min(need);
         let moved = Moved {
             arrived: self.arrived,
@@ -223,6 +245,9 @@ impl Grant {
 
 /// How long the store's count is shown after it was heard, in milliseconds; what is in use is asked for every second.
 const NEWS_MS: u64 = 5_000;
+
+/// How long it is remembered how many places were taken at once, in milliseconds: exchanges may follow each other within some.
+const PEAK_MS: u64 = 1_000;
 
 fn block(limit: u64) -> u64 {
     (limit / BLOCKS).max(1)

@@ -290,7 +290,10 @@ fn ask(
     let has_news = seen.is_some() || lowered.is_some();
     let is_news = |g: &&mut Grant| g.is_due() || has_news || (is_last && g.is_known());
     let grant = meter.grant.as_mut().filter(is_news)?;
-    let moved = grant.exchange(held, elapsed_ms, valid, now.mono);
+    let moved = match span {
+        Span::Concurrent => grant.exchange_places(held, valid, now.mono),
+        Span::Rolling { .. } | Span::Calendar { .. } => grant.exchange(held, elapsed_ms, valid, now.mono),
+    };
     let age_ms = now.mono.0.saturating_sub(moved.arrived_at.0);
     Some(Ask { key, span, limit, age_ms, moved, seen, lowered, is_last, scope })
 }

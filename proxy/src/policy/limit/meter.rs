@@ -325,10 +325,11 @@ impl Meter {
 
     pub fn hold(&mut self, cost: u64, valid: Valid, now: Now) {
         let weight = self.window.weight(cost);
+        self.window.hold(weight);
         if let Some(grant) = &mut self.grant {
             grant.take(weight, valid);
+            grant.holds(self.window.held());
         }
-        self.window.hold(weight);
         self.rate.add(weight, self.span_ms(), now.mono);
         if let Some(pace) = &mut self.pace {
             pace.take(cost, now.mono);
