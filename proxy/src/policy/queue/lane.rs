@@ -1,9 +1,10 @@
 //! The waiters of one agent and one priority: by key, and within a key by deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::Ticket;
+use crate::policy::Priority;
 use crate::policy::time::Moment;
 
 /// The order within a key: the earlier deadline first, and who came first of two with the same.
@@ -26,6 +27,25 @@ pub struct Head {
     pub cost: u64,
     pub bytes: u64,
     pub pressing_at: Moment,
+    /// Whether a wall may let it go where it closes before others of its key.
+    pub presses: bool,
+}
+
+/// What turned out to be closed while somebody was looked for.
+#[derive(Debug, Default)]
+pub struct Closed {
+    /// By key, whether it is closed for those who press too.
+    keys: BTreeMap<Arc<str>, bool>,
+}
+
+impl Closed {
+    pub fn insert(&mut self, head: &Head) {
+        *self.keys.entry(Arc::clone(&head.key)).or_default() |= head.presses;
+    }
+
+    pub fn has(&self, head: &Head) -> bool {
+        self.keys.get(&head.key).is_some_and(|for_all| *for_all || !head.presses)
+    }
 }
 
 /// One agent's waiters.
@@ -66,15 +86,33 @@ impl<T> Lane<T> {
         Some(waiter)
     }
 
-    /// The earliest of those whose deadline is after `now` and whose key is not closed.
-    pub fn head(&self, closed: &BTreeSet<Arc<str>>, now: Moment) -> Option<Head> {
-        let open = self.keys.iter().filter(|(key, _)| !closed.contains(*key));
-        let first = open.filter_map(|(key, waiters)| {
-            let (at, waiter) = waiters.iter().find(|((deadline, _), _)| *deadline > now)?;
-            let Waiter { cost, bytes, pressing_at, .. } = *waiter;
-            Some(Head { key: Arc::clone(key), at: *at, cost, bytes, pressing_at })
-        });
-        first.min_by_key(|head| head.at)
+    /// The earliest of those whose deadline is after `now`.
+    pub fn first_cost(&self, now: Moment) -> Option<u64> {
+        let first = |waiters: &BTreeMap<Order, Waiter<T>>| {
+            waiters.iter().find(|((deadline, _), _)| *deadline > now).map(|(at, waiter)| (*at, waiter.cost))
+        };
+        self.keys.values().filter_map(first).min().map(|(_, cost)| cost)
+    }
+
+    /// Of each key the earliest of those whose deadline is after `now`, and of background work the earliest whose wait presses: the earliest first.
+    pub fn heads(&self, priority: Priority, now: Moment) -> VecDeque<Head> {
+        let mut heads = Vec::with_capacity(self.keys.len());
+        for (key, waiters) in &self.keys {
+            #[cfg(test)]
+            super::tests::LOOKED_AT.with(|times| times.set(times.get() + 1));
+            let mut left = waiters.iter().filter(|((deadline, _), _)| *deadline > now).map(|(at, waiter)| {
+                let Waiter { cost, bytes, pressing_at, .. } = *waiter;
+                let presses = priority == Priority::Background && pressing_at <= now;
+                Head { key: Arc::clone(key), at: *at, cost, bytes, pressing_at, presses }
+            });
+            let Some(first) = left.next() else { continue };
+            if priority == Priority::Background && !first.presses {
+                heads.extend(left.find(|head| head.presses));
+            }
+            heads.push(first);
+        }
+        heads.sort_unstable_by_key(|head| head.at);
+        heads.into()
     }
 
     /// What one of them brought along.

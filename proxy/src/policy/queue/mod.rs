@@ -109,10 +109,8 @@ pub struct Entered<T> {
 pub enum Wall {
     /// It has been charged, and goes.
     Open,
-    /// Nothing of this key goes now.
+    /// Nothing of this key goes now, nor of what presses no more than who asked.
     KeyClosed,
-    /// Nothing goes now.
-    Closed,
 }
 
 /// What is charged before a newcomer's turn comes, at most, if nobody else comes.

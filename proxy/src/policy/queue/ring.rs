@@ -1,10 +1,10 @@
 //! Deficit round robin over the agents of one priority: in each round an agent may take as much as any other, whatever the number of its waiters and
 //! whatever each of them costs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::lane::{Head, Lane, Order, Waiter};
+use super::lane::{Closed, Head, Lane, Order, Waiter};
 use super::{Asking, Wall};
 use crate::policy::Priority;
 use crate::policy::time::Moment;
@@ -28,6 +28,31 @@ enum Found {
     /// All who may go have used up their round; the one that lacks least lacks so much.
     RoundOver(u64),
     Nobody,
+}
+
+/// What is known while the next is looked for: nobody is looked at twice, however many wait for what is closed.
+struct Search {
+    priority: Priority,
+    now: Moment,
+    closed: Closed,
+    /// Of each lane that was looked at, those who may be the first to go.
+    heads: Vec<Option<VecDeque<Head>>>,
+}
+
+impl Search {
+    fn new(priority: Priority, now: Moment, lanes: usize) -> Self {
+        Self { priority, now, closed: Closed::default(), heads: vec![None; lanes] }
+    }
+
+    /// The first of a lane that is not known to be kept back.
+    fn head<T>(&mut self, index: usize, lane: &Lane<T>) -> Option<&Head> {
+        let heads = self.heads.get_mut(index)?;
+        let heads = heads.get_or_insert_with(|| lane.heads(self.priority, self.now));
+        while heads.front().is_some_and(|head| self.closed.has(head)) {
+            heads.pop_front();
+        }
+        heads.front()
+    }
 }
 
 impl<T> Ring<T> {
@@ -86,54 +111,47 @@ impl<T> Ring<T> {
         now: Moment,
         ask: &mut impl FnMut(&Asking, &T) -> Wall,
     ) -> Option<(Order, Waiter<T>)> {
-        let mut closed = BTreeSet::new();
+        let mut search = Search::new(priority, now, self.lanes.len());
         loop {
-            match self.look(priority, now, &mut closed, ask) {
+            match self.look(&mut search, ask) {
                 Found::Goes(index, head) => {
-                    let gone = self.take(index, &head, now);
-                    self.end_round(now, &closed);
-                    return gone;
+                    self.end_round(&mut search);
+                    return self.take(index, &head, now);
                 }
                 // As many rounds at once as pass until somebody can go.
-                Found::RoundOver(lacks) => self.top_up(lacks, now, &closed),
+                Found::RoundOver(lacks) => self.top_up(lacks, &mut search),
                 Found::Nobody => {
-                    self.end_round(now, &closed);
+                    self.end_round(&mut search);
                     return None;
                 }
             }
         }
     }
 
-    fn look(
-        &self,
-        priority: Priority,
-        now: Moment,
-        closed: &mut BTreeSet<Arc<str>>,
-        ask: &mut impl FnMut(&Asking, &T) -> Wall,
-    ) -> Found {
+    fn look(&self, search: &mut Search, ask: &mut impl FnMut(&Asking, &T) -> Wall) -> Found {
         let mut lacks: Option<u64> = None;
         for (index, lane) in self.lanes.iter().enumerate() {
-            while let Some(head) = lane.head(closed, now) {
+            while let Some(head) = search.head(index, lane) {
                 if head.cost > lane.deficit {
                     let lack = head.cost - lane.deficit;
                     lacks = Some(lacks.map_or(lack, |least| least.min(lack)));
                     break;
                 }
+                let head = head.clone();
                 let Some(payload) = lane.payload(&head) else { break };
-                match ask(&asking(lane, &head, priority), payload) {
+                match ask(&asking(lane, &head, search.priority), payload) {
                     Wall::Open => return Found::Goes(index, head),
-                    Wall::Closed => return Found::Nobody,
-                    Wall::KeyClosed => closed.insert(head.key),
-                };
+                    Wall::KeyClosed => search.closed.insert(&head),
+                }
             }
         }
         lacks.map_or(Found::Nobody, Found::RoundOver)
     }
 
-    fn top_up(&mut self, more: u64, now: Moment, closed: &BTreeSet<Arc<str>>) {
-        for lane in &mut self.lanes {
+    fn top_up(&mut self, more: u64, search: &mut Search) {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
             // Who cannot go anyway saves nothing up.
-            if lane.head(closed, now).is_some_and(|head| head.cost > lane.deficit) {
+            if search.head(index, lane).is_some_and(|head| head.cost > lane.deficit) {
                 lane.deficit = lane.deficit.saturating_add(more);
                 lane.given = lane.given.saturating_add(more);
             }
@@ -141,10 +159,10 @@ impl<T> Ring<T> {
     }
 
     /// Takes back what was given to those of whom it turned out that they cannot go: who waits for many things is not given more often.
-    fn end_round(&mut self, now: Moment, closed: &BTreeSet<Arc<str>>) {
-        for lane in &mut self.lanes {
+    fn end_round(&mut self, search: &mut Search) {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
             let given = std::mem::take(&mut lane.given);
-            if given > 0 && lane.head(closed, now).is_none() {
+            if given > 0 && search.head(index, lane).is_none() {
                 lane.deficit = lane.deficit.saturating_sub(given);
             }
         }
@@ -153,8 +171,8 @@ impl<T> Ring<T> {
     fn take(&mut self, index: usize, head: &Head, now: Moment) -> Option<(Order, Waiter<T>)> {
         let mut lane = self.lanes.remove(index)?;
         let waiter = lane.remove(&head.key, head.at);
-        (lane.deficit, lane.given) = (lane.deficit.saturating_sub(head.cost), 0);
-        let goes_on = lane.head(&BTreeSet::new(), now).is_some_and(|next| next.cost <= lane.deficit);
+        lane.deficit = lane.deficit.saturating_sub(head.cost);
+        let goes_on = lane.first_cost(now).is_some_and(|cost| cost <= lane.deficit);
         match lane.items {
             0 => {}
             _ if goes_on => self.lanes.insert(index, lane),

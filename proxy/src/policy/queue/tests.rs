@@ -1,6 +1,13 @@
+use std::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::*;
+
+thread_local! {
+    /// How many keys of how many agents were looked at to find who goes.
+    pub static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+}
 
 const FAR: u64 = 1 << 40;
 
@@ -103,6 +110,35 @@ fn waiters_of_a_closed_key_stand_in_nobodys_way() {
     };
     assert_eq!(line.queue.next(at(0), count), None);
     assert_eq!((asked, line.queue.waiting_for("closed")), (1, 3));
+}
+
+#[test]
+fn who_need_not_press_closes_nothing_for_who_does() {
+    let mut line = Line::default();
+    let waiter = |agent, pressing_at| Asking { pressing_at: Moment(pressing_at), ..asking(agent, "k", FAR) };
+    line.enter(in_background(waiter("a", 1)));
+    line.enter(in_background(waiter("b", 1)));
+    line.enter(in_background(waiter("b", 0)));
+    line.enter(in_background(waiter("c", 0)));
+    let mut asked = 0;
+    let wall = |asking: &Asking, _: &usize| {
+        asked += 1;
+        if asking.pressing_at > Moment(0) { Wall::KeyClosed } else { Wall::Open }
+    };
+    assert_eq!(line.queue.next(at(0), wall), Some(2));
+    assert_eq!(line.queue.next(at(0), |_, _| Wall::KeyClosed), None);
+    assert_eq!(asked, 2);
+}
+
+#[test]
+fn whoever_waits_for_something_closed_is_looked_at_once() {
+    let mut line = Line::default();
+    for key in 0..ITEMS {
+        line.enter(asking("a", &key.to_string(), FAR));
+    }
+    LOOKED_AT.set(0);
+    assert_eq!(line.queue.next(at(0), |_, _| Wall::KeyClosed), None);
+    assert_eq!(LOOKED_AT.get(), ITEMS);
 }
 
 #[test]
