@@ -140,6 +140,11 @@ impl Grant {
         self.arrived_at = self.arrived_at.max(now);
     }
 
+    /// Of a wall that asked no store until now: so much has arrived, and counts there as if it did now.
+    pub fn after(self, arrived: u64) -> Self {
+        Self { arrived, arrived_at: Moment(u64::MAX), ..self }
+    }
+
     /// When the store said that there is nothing before.
     pub fn denied_until(&self, now: Moment) -> Option<Moment> {
         (now < self.denied_until).then_some(self.denied_until)
@@ -216,13 +221,14 @@ impl Grant {
         self.spendable = self.spendable.min(need);
         let moved = Moved {
             arrived: self.arrived,
-            arrived_at: self.arrived_at,
+            arrived_at: self.arrived_at.min(now),
             outstanding: self.spendable + held,
             emergency: self.emergency,
             want: need - self.spendable,
             known: now < self.known_until,
         };
-        (self.arrived, self.spent, self.wanted, self.asking) = (0, 0, 0, true);
+        (self.arrived, self.arrived_at) = (0, Moment(0));
+        (self.spent, self.wanted, self.asking) = (0, 0, true);
         moved
     }
 

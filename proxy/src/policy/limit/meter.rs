@@ -74,7 +74,11 @@ impl Meter {
     }
 
     /// Another wall of the same kind in this one's place: what was counted stays.
-    pub fn replace(&mut self, wall: Arc<Wall>) {
+    pub fn replace(&mut self, wall: Arc<Wall>, keeping: Keeping) {
+        if wall.mode != self.wall.mode {
+            self.grant =
+                grant(&wall, keeping).map(|grant| grant.after(self.window.used() - self.window.held()));
+        }
         if let Window::Rolling(rolling) = &mut self.window {
             rolling.resize(wall.quota.count);
         }

@@ -31,16 +31,19 @@ impl Scope {
         self.gate.is_empty(now.mono) && self.meters.iter().all(|m| m.is_empty(keeping, now))
     }
 
-    /// Puts other walls here; those of the same kind go on counting.
+    /// Puts other walls here; those of the same kind go on counting, also when they are enforced from now on, or only observed.
     pub fn replace(&mut self, walls: &[Arc<Wall>], since: u32, keeping: Keeping) {
         let mut old = std::mem::take(&mut self.meters);
-        for wall in walls {
-            let same =
-                old.iter().position(|m| m.wall.quota.same_kind(&wall.quota) && m.wall.mode == wall.mode);
-            let meter = same.map(|i| old.swap_remove(i)).map(|mut meter| {
-                meter.replace(Arc::clone(wall));
-                meter
-            });
+        let mut take = |wall: &Arc<Wall>, in_any_mode: bool| {
+            let same = |m: &Meter| m.wall.quota.same_kind(&wall.quota);
+            let found = old.iter().position(|m| same(m) && (in_any_mode || m.wall.mode == wall.mode))?;
+            let mut meter = old.swap_remove(found);
+            meter.replace(Arc::clone(wall), keeping);
+            Some(meter)
+        };
+        let same_mode: Vec<_> = walls.iter().map(|wall| take(wall, false)).collect();
+        for (wall, meter) in walls.iter().zip(same_mode) {
+            let meter = meter.or_else(|| take(wall, true));
             self.meters.push(meter.unwrap_or_else(|| Meter::new(Arc::clone(wall), since, keeping)));
         }
     }

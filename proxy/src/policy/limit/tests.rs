@@ -141,6 +141,25 @@ fn an_observed_wall_counts_and_lets_pass() {
 }
 
 #[test]
+fn an_observed_wall_that_is_enforced_goes_on_counting() {
+    let set = |wall: Wall| WallSet::new([wall]).unwrap();
+    for keeping in [Keeping::Memory, Keeping::Disk { since: Moment(0) }] {
+        let mut limits = Limits::kept(&set(Wall { mode: Mode::Observe, ..wall("10/min") }), keeping);
+        spend(&mut limits, 8, 0);
+        limits.reconfigure(&set(wall("10/min")));
+        serve(&mut limits, keeping, at(1));
+        spend(&mut limits, 1, 1);
+        serve(&mut limits, keeping, at(2));
+        spend(&mut limits, 1, 2);
+        serve(&mut limits, keeping, at(3));
+        assert_eq!(refuse(&mut limits, 1, 3).reason, Reason::Window, "{keeping:?}");
+        limits.reconfigure(&set(Wall { mode: Mode::Observe, ..wall("10/min") }));
+        spend(&mut limits, 1, 4);
+        assert_eq!(limits.usage(at(4))[0].used, 11);
+    }
+}
+
+#[test]
 fn what_was_sent_is_not_given_back() {
     let mut limits = limits(&["1/min"]);
     let charge = pass(&mut limits, 0);
