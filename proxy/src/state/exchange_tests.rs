@@ -222,6 +222,19 @@ async fn without_a_store_only_what_it_granted_is_spent() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_store_that_is_away_for_long() {
+    let Some((store, mut a)) = Store::begun(&["1000/h"]).await else { return };
+    a.want().await;
+    drop(store);
+    a.limits.store_is_away();
+    assert_eq!(a.limits.forecast(&ASKED, 0, 0, a.now), Some(a.now.mono));
+    while a.send() {}
+    assert_eq!(a.reason(), Some(Reason::Reserving), "it may be back in a moment");
+    a.now.mono.0 += LEASES.lease_ms;
+    assert_eq!((a.reason(), a.limits.forecast(&ASKED, 0, 0, a.now)), (Some(Reason::Away), None));
+}
+
+#[tokio::test]
 async fn what_is_leased_ends_with_its_time() {
     let Some((_store, mut a)) = Store::begun(&["100/h"]).await else { return };
     a.want().await;

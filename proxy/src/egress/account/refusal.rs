@@ -100,7 +100,8 @@ fn down(system: &str, refused: breaker::Refused) -> Fault {
 fn at_a_wall(system: &str, refused: &limit::Refused) -> Fault {
     let message = match (&refused.wall, refused.reason) {
         (_, Reason::Throttled) => format!("`{system}` takes no more calls of this kind for now."),
-        (Some(wall), Reason::Reserved | Reason::Booked) => {
+        (_, Reason::Away) => format!("The store that keeps the limits of `{system}` does not answer."),
+        (Some(wall), Reason::Reserved) => {
             format!("What is left of the limit {} of `{system}` is kept for interactive calls.", wall.name)
         }
         (Some(wall), Reason::TooLarge) => {
@@ -113,6 +114,9 @@ fn at_a_wall(system: &str, refused: &limit::Refused) -> Fault {
 }
 
 fn kind(refused: &limit::Refused) -> FaultKind {
+    if refused.reason == Reason::Away {
+        return FaultKind::Unavailable;
+    }
     let span = refused.wall.as_ref().and_then(|wall| wall.quota.span_ms());
     match span {
         Some(span) if span >= QUOTA_FROM_MS => FaultKind::QuotaExhausted,
@@ -131,7 +135,7 @@ fn unreserved(system: &str, refused: &limit::Refused) -> Fault {
         Reason::Overloaded => {
             (FaultKind::Overloaded, format!("there are as many reservations at `{system}` as there may be"))
         }
-        Reason::Reserving => {
+        Reason::Reserving | Reason::Away => {
             (FaultKind::Unavailable, format!("the store that keeps the limits of `{system}` does not answer"))
         }
         Reason::Booked => (

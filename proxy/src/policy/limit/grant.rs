@@ -89,6 +89,8 @@ pub struct Grant {
 pub struct Valid {
     pub leased: bool,
     pub emergency: bool,
+    /// Whether the store has not answered for so long that nothing is left to wait with.
+    pub away: bool,
 }
 
 /// What an exchange moves.

@@ -271,8 +271,15 @@ impl Meter {
                 Some(Stop { reason: Reason::Window, until: Some(until) })
             }
             (Some(_), Window::Concurrent(_)) => Some(Stop { reason: Reason::Concurrent, until: None }),
+            (None, _) if valid.away => Some(Stop { reason: Reason::Away, until: None }),
             (None, _) => Some(Stop { reason: Reason::Reserving, until: None }),
         }
+    }
+
+    /// Whether nothing of it can be spent before its store answers again, which may take for ever.
+    pub fn is_cut_off(&self, cost: u64, valid: Valid) -> bool {
+        let weight = self.window.weight(cost);
+        valid.away && self.grant.as_ref().is_some_and(|grant| !grant.covers(weight, valid))
     }
 
     /// When no more than `room` is used by us and others.

@@ -102,12 +102,13 @@ impl Limits {
     /// What may be spent of what a store granted.
     fn valid(&self, now: Now) -> Valid {
         let Keeping::Shared(leases) = self.keeping else {
-            return Valid { leased: true, emergency: false };
+            return Valid { leased: true, ..Valid::default() };
         };
         let since = self.heard_at.map(|at| now.mono.0.saturating_sub(at.0));
         let within = |ms| since.is_some_and(|since| since < ms);
         let emergency = self.store_away && within(leases.lease_ms.saturating_add(leases.emergency_ms));
-        Valid { leased: within(leases.lease_ms), emergency }
+        let leased = within(leases.lease_ms);
+        Valid { leased, emergency, away: self.store_away && !leased }
     }
 
     /// Other walls from now on; nothing that was counted for one that stays, or changes only its number, is forgotten.
@@ -196,6 +197,7 @@ impl Limits {
     /// and resource, `overall` against those of the upstream. None: never, or not as things are.
     pub fn forecast(&mut self, asked: &Asked, in_key: u64, overall: u64, now: Now) -> Option<Moment> {
         let mut at = now.mono;
+        let valid = self.valid(now);
         let booked = self.booked_forecast(asked, now);
         for index in self.scopes.known(asked.operation, asked.resource).iter() {
             let ahead = if index == UPSTREAM { overall } else { in_key };
@@ -207,6 +209,7 @@ impl Limits {
             for meter in scope.meters.iter().filter(|m| m.enforces()) {
                 at = at.max(match booked(index, meter) {
                     Some(at) => at,
+                    None if meter.is_cut_off(asked.cost, valid) => return None,
                     None => meter.forecast(asked.cost, ahead, asked.priority, self.reserved_percent, now)?,
                 });
             }

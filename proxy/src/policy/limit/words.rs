@@ -53,6 +53,8 @@ pub enum Reason {
     Paced,
     /// The store that keeps the count is being asked for more: try again when it has answered.
     Reserving,
+    /// That store does not answer, and what it granted before is used up or over.
+    Away,
     /// The system asked for a pause.
     Throttled,
     /// It costs more than the wall ever lets through.
