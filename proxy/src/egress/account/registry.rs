@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -110,7 +111,8 @@ impl Accounts {
                 .map(|(key, entry)| (place(key), Arc::clone(&entry.account), entry.keeper.take()))
                 .collect()
         };
-        for (place, account, keeper) in entries {
+        // All at once: of a store that is away every one finds that out for itself.
+        let finish = entries.into_iter().map(async |(place, account, keeper)| {
             if let Some(keeper) = keeper {
                 keeper.abort();
                 let _ = keeper.await;
@@ -118,7 +120,8 @@ impl Accounts {
             if let Err(reason) = self.store.clone().finish(place, Arc::new(AtHome(account))).await {
                 tracing::error!(%reason, "what is used of the walls was not written in the end");
             }
-        }
+        });
+        join_all(finish).await;
     }
 
     /// Forgets what connectors said that are no longer configured, or no longer for that account. What was counted stays.
