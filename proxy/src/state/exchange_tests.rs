@@ -246,7 +246,12 @@ async fn what_is_leased_ends_with_its_time() {
 #[tokio::test]
 async fn what_is_not_needed_goes_back_and_so_does_all_at_the_end() {
     let Some((store, mut a)) = Store::begun(&["1000/h"]).await else { return };
-    a.reason();
+    a.want().await;
+    for _ in 0..100 {
+        assert_eq!(a.reason(), None);
+    }
+    a.exchange().await;
+    assert_eq!(a.usage().used, 5, "what is never sent is no demand, and the share for emergencies stays");
     assert_eq!(a.spend(50, 60).await, 50);
     a.now.mono.0 += 2_000;
     for _ in 0..3 {
@@ -288,7 +293,7 @@ async fn what_the_system_said_to_one_is_heard_by_all_and_by_who_comes_later() {
     let Some((store, mut a)) = Store::begun(&["100/h"]).await else { return };
     let mut b = Sidecar::new(&store, &["100/h"]);
     b.want().await;
-    assert_eq!((b.reason(), b.usage().limit), (None, 100));
+    assert_eq!((b.send(), b.usage().limit), (true, 100));
     let (wait, sent_at) = (Some(Duration::from_secs(30)), a.now.mono);
     let post = About::Resource { operation: "post", resource: "C042" };
     assert!(a.limits.throttled(post, wait, sent_at, a.now).is_some());

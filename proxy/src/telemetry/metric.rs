@@ -38,7 +38,7 @@ pub const CREDENTIAL_DEAD: &str = "ferrata_credential_dead";
 pub fn describe() {
     describe_counter!(
         CALLS,
-        "Tool calls by tool and outcome: `ok`, `stale` or `fallback` for a substitute, or the kind of the fault."
+        "Tool calls by tool and outcome: `ok`, `stale` or `fallback` for a substitute, `input_required` where somebody is asked first, `cancelled` where the agent went away, or the kind of the fault."
     );
     describe_counter!(BATCH_JOINS, "Calls that joined others that waited for the same permit, by tool.");
     describe_histogram!(BATCH_CALLS, "Calls that travelled as one, by tool; only of tools that batch.");
@@ -87,7 +87,7 @@ pub fn describe() {
     describe_counter!(CREDENTIAL_REFRESHES, "Logins and refreshes, by connector, credential and outcome.");
     describe_counter!(
         CREDENTIAL_ALARMS,
-        "What somebody must know of a credential: `first_failure`, `half_left`, `quarter_left`, `tenth_left`, `lapsed`, `refresh_token_week`, `refresh_token_day`, `dead`, `rotation_due`."
+        "What somebody must know of a credential: `first_failure`, `half_left`, `quarter_left`, `tenth_left`, `lapsed`, `refresh_token_week`, `refresh_token_day`, `dead`, `rotation_due`, `record_lost`."
     );
     describe_gauge!(
         CREDENTIAL_LEFT,

@@ -347,7 +347,7 @@ impl<W> Core<W> {
         if !again {
             self.budget.sent(now);
         }
-        self.limits.sent(&mut held.charge, now);
+        self.limits.sent(&mut held.charge);
     }
 
     /// The answer is there: makes room for others. What the answer means is said later, to [`Self::judged`].

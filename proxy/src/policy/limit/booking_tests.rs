@@ -303,7 +303,7 @@ proptest! {
                     match limits.try_acquire(&asked, at(now)) {
                         Ok(mut charge) => {
                             prop_assert!(admits, "let through at {now}");
-                            limits.sent(&mut charge, at(now));
+                            limits.sent(&mut charge);
                             let from = workflow.and_then(|w| oracle.step(w)).map(|r| {
                                 (r.left, r.away) = (r.left - 1, r.away + 1);
                                 (r.workflow, r.until)

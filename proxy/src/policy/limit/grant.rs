@@ -132,6 +132,12 @@ impl Grant {
         self.spendable += weight;
     }
 
+    /// The same for what was not sent: there was no demand for it.
+    pub fn untake(&mut self, weight: u64) {
+        self.put_back(weight);
+        self.spent = self.spent.saturating_sub(weight);
+    }
+
     /// So many calls are under way.
     pub fn holds(&mut self, held: u64) {
         self.peak = self.peak.max(held);

@@ -221,7 +221,7 @@ impl Meter {
 
     pub fn unbook(&mut self, cost: u64) {
         if let Some(grant) = &mut self.grant {
-            grant.put_back(cost);
+            grant.untake(cost);
         }
         self.window.release(cost);
         self.booked = self.booked.saturating_sub(cost);
@@ -355,7 +355,7 @@ impl Meter {
         let weight = self.window.weight(cost);
         self.window.release(weight);
         if let Some(grant) = &mut self.grant {
-            grant.put_back(weight);
+            grant.untake(weight);
         }
         if let Some(pace) = &mut self.pace {
             pace.put_back(cost);

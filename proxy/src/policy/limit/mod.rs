@@ -218,7 +218,7 @@ impl Limits {
     }
 
     /// The first byte is about to go out: from here on it may have arrived.
-    pub fn sent(&mut self, charge: &mut Charge, _: Now) {
+    pub fn sent(&mut self, charge: &mut Charge) {
         charge.sent = true;
     }
 

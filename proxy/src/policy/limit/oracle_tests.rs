@@ -108,7 +108,7 @@ proptest! {
                 Step::Ask(cost) => match limits.try_acquire(&ask(cost), at(now)) {
                     Ok(mut charge) => {
                         prop_assert!(oracle.admits(cost, now, None), "let through at {now}");
-                        limits.sent(&mut charge, at(now));
+                        limits.sent(&mut charge);
                         oracle.facts.insert(next, Fact { cost, sent: now, answered: None });
                         open.push((next, charge));
                         next += 1;

@@ -165,7 +165,7 @@ fn what_was_sent_is_not_given_back() {
     let charge = pass(&mut limits, 0);
     limits.never_sent(charge, at(10));
     let mut charge = pass(&mut limits, 10);
-    limits.sent(&mut charge, at(10));
+    limits.sent(&mut charge);
     limits.never_sent(charge, at(20));
     assert_eq!(refuse(&mut limits, 1, 20).retry_at, Some(at(60_021)));
 }
