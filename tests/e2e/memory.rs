@@ -64,7 +64,7 @@ fn guest_memory(pid: u32) -> Vec<u8> {
 }
 
 fn holds(memory: &[u8], needle: &[u8]) -> bool {
-    memory.windows(needle.len()).any(|window| window == needle)
+    memchr::memmem::find(memory, needle).is_some()
 }
 
 /// The secret as it is, and as the encodings of a part would write it. The first bytes of a base64 text depend on what stands before the
