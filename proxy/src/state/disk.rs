@@ -9,7 +9,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
-use crate::policy::limit::{Limits, Pause, Written};
+use crate::policy::limit::{Limits, Pause, WallKey, Written};
 use crate::policy::time::{Moment, Now};
 
 /// The format of this release. A release that changes it reads this one still.
@@ -35,6 +35,14 @@ const CACHE_BYTES: usize = 1 << 20;
 pub struct Disk {
     path: Arc<PathBuf>,
     database: Arc<Database>,
+}
+
+/// What changes in the file at once.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    pub walls: Vec<Written>,
+    pub pauses: Vec<Pause>,
+    pub forgotten: Vec<WallKey>,
 }
 
 /// One wall as it is on disk.
@@ -116,25 +124,40 @@ impl Disk {
         let records = records(account, &limits.last_words(now), now)?;
         self.transact(|transaction| {
             let mut table = transaction.open_table(WALLS)?;
-            for key in &taken {
-                table.remove(key.as_str())?;
-            }
+            remove(&mut table, &taken)?;
             insert(&mut table, &records)?;
-            let mut pauses = transaction.open_table(PAUSES)?;
-            for key in &over {
-                pauses.remove(key.as_str())?;
-            }
-            Ok(())
+            remove(&mut transaction.open_table(PAUSES)?, &over)
         })
     }
 
-    /// Writes and syncs. Blocks for as long as the disk takes.
-    pub fn write(&self, account: &str, walls: &[Written], pauses: &[Pause], now: Now) -> Result<(), String> {
+    /// Writes and syncs, and takes off the file what counts no more: what was forgotten, and, when there are others, pauses that are over. Blocks
+    /// for as long as the disk takes.
+    pub fn write(&self, account: &str, change: &Change, now: Now) -> Result<(), String> {
+        let Change { walls, pauses, forgotten } = change;
         let (walls, pauses) = (records(account, walls, now)?, closed(account, pauses, now)?);
+        let forgotten = forgotten.iter().map(|key| key_of(account, key)).collect::<Result<Vec<_>, _>>()?;
+        let over = if pauses.is_empty() { Vec::new() } else { self.pauses_over(&Stamp::now(now.wall))? };
         self.transact(|transaction| {
-            insert(&mut transaction.open_table(WALLS)?, &walls)?;
-            insert(&mut transaction.open_table(PAUSES)?, &pauses)
+            let mut table = transaction.open_table(WALLS)?;
+            remove(&mut table, &forgotten)?;
+            insert(&mut table, &walls)?;
+            let mut table = transaction.open_table(PAUSES)?;
+            remove(&mut table, &over)?;
+            insert(&mut table, &pauses)
         })
+    }
+
+    /// The keys of the pauses that are over, of all accounts.
+    fn pauses_over(&self, present: &Stamp) -> Result<Vec<String>, String> {
+        let mut over = Vec::new();
+        self.read(PAUSES, |key, value| {
+            let closed: Closed = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+            if closed.left_ms <= closed.stamp.elapsed_ms(present) {
+                over.push(key.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(over)
     }
 
     /// Commits with a sync: when it returns, it survives.
@@ -191,6 +214,17 @@ fn closed(account: &str, pauses: &[Pause], now: Now) -> Result<Records, String> 
         Ok((key, serde_json::to_vec(&closed)?))
     };
     pauses.iter().map(record).collect::<Result<_, serde_json::Error>>().map_err(|e| e.to_string())
+}
+
+fn key_of(account: &str, key: &WallKey) -> Result<String, String> {
+    serde_json::to_string(&(account, key)).map_err(|e| e.to_string())
+}
+
+fn remove(table: &mut redb::Table<&str, &[u8]>, keys: &[String]) -> Result<(), redb::Error> {
+    for key in keys {
+        table.remove(key.as_str())?;
+    }
+    Ok(())
 }
 
 fn insert(table: &mut redb::Table<&str, &[u8]>, records: &Records) -> Result<(), redb::Error> {

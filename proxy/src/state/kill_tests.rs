@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::disk::Disk;
+use super::disk::{Change, Disk};
 use crate::policy::Priority;
 use crate::policy::limit::{Asked, Keeping, Limits, Reason, Source, Wall, WallSet};
 use crate::policy::time::{Moment, Now};
@@ -41,7 +41,7 @@ fn spender() {
         if limits.wants_store() {
             let due = limits.to_write(START);
             let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
-            disk.write("acme", &walls, &[], START).unwrap();
+            disk.write("acme", &Change { walls, ..Change::default() }, START).unwrap();
             due.iter().for_each(|r| limits.written(r));
         }
     }

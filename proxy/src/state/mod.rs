@@ -26,9 +26,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::policy::limit::{Keeping, Limits, Pause, Reservation};
+use crate::policy::limit::{Keeping, Limits, Reservation};
 use crate::policy::time::Now;
-use disk::Disk;
+use disk::{Change, Disk};
 use keeper::keep_shared;
 use shared::Shared;
 
@@ -84,11 +84,12 @@ impl Store {
         match self {
             Self::Memory => Ok(()),
             Self::Disk(disk) => {
-                let (mut words, mut pauses, mut at) = (Vec::new(), Vec::new(), Now::default());
+                let (mut change, mut at) = (Change::default(), Now::default());
                 home.with(&mut |limits, now| {
-                    (words, pauses, at) = (limits.last_words(now), limits.pauses(), now)
+                    let (forgotten, pauses) = (limits.forgotten(), limits.pauses());
+                    (change, at) = (Change { walls: limits.last_words(now), pauses, forgotten }, now);
                 });
-                blocking(move || disk.write(&account, &words, &pauses, at)).await
+                blocking(move || disk.write(&account, &change, at)).await
             }
             Self::Shared(shared) => keeper::give_back(&shared, &account, &*home).await,
         }
@@ -97,14 +98,15 @@ impl Store {
 
 async fn keep_on_disk(disk: &Disk, account: &Arc<str>, home: &dyn Home, poke: &Notify) {
     loop {
-        let (mut due, mut pauses, mut at) = (Vec::new(), Vec::new(), Now::default());
-        home.with(&mut |limits, now| (due, pauses, at) = (limits.to_write(now), limits.pauses(), now));
-        if due.is_empty() && pauses.is_empty() {
+        let (mut due, mut change, mut at) = (Vec::new(), Change::default(), Now::default());
+        home.with(&mut |limits, now| (due, change, at) = due_change(limits, now));
+        if due.is_empty() && change.pauses.is_empty() && change.forgotten.is_empty() {
             poke.notified().await;
             continue;
         }
-        let result = write(disk.clone(), Arc::clone(account), &due, pauses.clone(), at).await;
-        home.with(&mut |limits, _| confirm(limits, &due, std::mem::take(&mut pauses), result.is_ok()));
+        let (disk, name, written) = (disk.clone(), Arc::clone(account), change.clone());
+        let result = blocking(move || disk.write(&name, &written, at)).await;
+        home.with(&mut |limits, _| confirm(limits, &due, std::mem::take(&mut change), result.is_ok()));
         match result {
             Ok(()) => home.wake(),
             Err(why) => {
@@ -115,9 +117,17 @@ async fn keep_on_disk(disk: &Disk, account: &Arc<str>, home: &dyn Home, poke: &N
     }
 }
 
-fn confirm(limits: &mut Limits, due: &[Reservation], pauses: Vec<Pause>, is_written: bool) {
+fn due_change(limits: &mut Limits, now: Now) -> (Vec<Reservation>, Change, Now) {
+    let due = limits.to_write(now);
+    let walls = due.iter().map(|reservation| reservation.written.clone()).collect();
+    let change = Change { walls, pauses: limits.pauses(), forgotten: limits.forgotten() };
+    (due, change, now)
+}
+
+fn confirm(limits: &mut Limits, due: &[Reservation], change: Change, is_written: bool) {
     if !is_written {
-        limits.pauses_untold(pauses);
+        limits.pauses_untold(change.pauses);
+        limits.not_forgotten(change.forgotten);
     }
     for reservation in due {
         if is_written {
@@ -126,17 +136,6 @@ fn confirm(limits: &mut Limits, due: &[Reservation], pauses: Vec<Pause>, is_writ
             limits.not_written(reservation);
         }
     }
-}
-
-async fn write(
-    disk: Disk,
-    account: Arc<str>,
-    due: &[Reservation],
-    pauses: Vec<Pause>,
-    at: Now,
-) -> Result<(), String> {
-    let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
-    blocking(move || disk.write(&account, &walls, &pauses, at)).await
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {

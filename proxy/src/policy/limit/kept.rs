@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::grant::{Grant, Moved, Valid};
 use super::learn::Lowering;
 use super::meter::Meter;
+use super::walls::Wall;
 use super::window::Window;
 use super::{Limits, Seen};
 use crate::policy::time::{Moment, Now};
@@ -18,6 +19,12 @@ pub struct WallKey {
     pub resource: Option<Arc<str>>,
     /// What it counts over, such as `24h` or `day Europe/Berlin`.
     pub span: Arc<str>,
+}
+
+impl WallKey {
+    pub fn of(wall: &Wall, resource: Option<Arc<str>>) -> Self {
+        Self { operation: wall.operation.clone(), resource, span: wall.quota.span_name().into() }
+    }
 }
 
 /// What is written down of one wall: enough to count on after the process died at any time.
@@ -106,6 +113,16 @@ impl Limits {
             }
         }
         found
+    }
+
+    /// What the disk need not keep any more, to be taken off it before anything else is written. Who cannot do so gives it
+    /// [back](Self::not_forgotten).
+    pub fn forgotten(&mut self) -> Vec<WallKey> {
+        self.scopes.take_forgotten()
+    }
+
+    pub fn not_forgotten(&mut self, keys: Vec<WallKey>) {
+        self.scopes.not_forgotten(keys);
     }
 
     /// It is on disk: what it grants may be spent.
@@ -259,11 +276,7 @@ fn write(meter: &Meter, resource: Option<Arc<str>>, open: u64, now: Now) -> Writ
         Window::Concurrent(_) => (Vec::new(), (0, 0), 0),
     };
     let lowered = meter.lowering(now.mono);
-    Written { key: key(meter, resource), steps, period, ends_in_ms, open, lowered }
-}
-
-fn key(meter: &Meter, resource: Option<Arc<str>>) -> WallKey {
-    WallKey { operation: meter.wall.operation.clone(), resource, span: meter.wall.quota.span_name().into() }
+    Written { key: WallKey::of(&meter.wall, resource), steps, period, ends_in_ms, open, lowered }
 }
 
 fn ask(
@@ -273,7 +286,7 @@ fn ask(
     (elapsed_ms, valid, is_last): (u64, Valid, bool),
     now: Now,
 ) -> Option<Ask> {
-    let key = key(meter, resource);
+    let key = WallKey::of(&meter.wall, resource);
     let span = match &meter.window {
         Window::Rolling(rolling) => rolling.span(),
         Window::Calendar(calendar) => {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::grant::Keeping;
+use super::kept::WallKey;
 use super::meter::Meter;
 use super::scope::Scope;
 use super::walls::Wall;
@@ -20,6 +21,9 @@ const MAX_RESOURCE_BYTES: usize = 256;
 
 /// Most operations that a throttle may name beyond those that have walls: a manifest has no more.
 const MAX_OPERATIONS: usize = 1_024;
+
+/// Most walls of forgotten resources that are still to be taken off a disk: what is beyond goes when the next process begins.
+const MAX_FORGOTTEN: usize = 8_192;
 
 /// The scope that every call passes.
 pub const UPSTREAM: u32 = 0;
@@ -54,6 +58,8 @@ pub struct Scopes {
     /// Counts the replacements of the walls.
     pub generation: u32,
     keeping: Keeping,
+    /// What is on a disk of resources that are not remembered any more.
+    forgotten: Vec<WallKey>,
     /// Scopes of which a store should hear.
     due: Vec<u32>,
     /// Whether it should hear now.
@@ -187,6 +193,26 @@ impl Scopes {
         due
     }
 
+    /// What a disk need not keep any more: walls of resources that are not remembered, and did not come back since.
+    pub fn take_forgotten(&mut self) -> Vec<WallKey> {
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        let place = |operation: Option<&str>| match operation {
+            None => Some(&self.upstream),
+            Some(operation) => self.operations.get(operation),
+        };
+        forgotten.retain(|key| {
+            let place = place(key.operation.as_deref());
+            !key.resource.as_ref().is_some_and(|name| place.is_some_and(|p| p.resources.contains_key(name)))
+        });
+        forgotten
+    }
+
+    /// It is still there.
+    pub fn not_forgotten(&mut self, mut keys: Vec<WallKey>) {
+        keys.truncate(MAX_FORGOTTEN - self.forgotten.len().min(MAX_FORGOTTEN));
+        self.forgotten.append(&mut keys);
+    }
+
     /// Every scope that is in use.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Scope> {
         self.all.iter_mut()
@@ -198,6 +224,7 @@ impl Scopes {
         let mut memory = Memory {
             all: &mut self.all,
             free: &mut self.free,
+            forgotten: &mut self.forgotten,
             generation: self.generation,
             keeping: self.keeping,
         };
@@ -248,6 +275,7 @@ impl Scopes {
         let mut memory = Memory {
             all: &mut self.all,
             free: &mut self.free,
+            forgotten: &mut self.forgotten,
             generation: self.generation,
             keeping: self.keeping,
         };
@@ -262,7 +290,8 @@ fn place_of<'a>(
     operation: &str,
 ) -> &'a mut Place {
     operations.entry(operation.into()).or_insert_with(|| {
-        let scope = Memory { all, free, generation: 0, keeping: Keeping::Memory }.add(&[], None);
+        let forgotten = &mut Vec::new();
+        let scope = Memory { all, free, forgotten, generation: 0, keeping: Keeping::Memory }.add(&[], None);
         Place { scope, ..Place::default() }
     })
 }
@@ -275,6 +304,7 @@ fn cut(resource: &str) -> &str {
 struct Memory<'a> {
     all: &'a mut Vec<Scope>,
     free: &'a mut Vec<u32>,
+    forgotten: &'a mut Vec<WallKey>,
     generation: u32,
     keeping: Keeping,
 }
@@ -302,6 +332,10 @@ impl Memory<'_> {
             let Some(&index) = place.resources.get(&name) else { continue };
             let Some(scope) = self.all.get_mut(index as usize) else { continue };
             if scope.is_empty(self.keeping, now) {
+                if matches!(self.keeping, Keeping::Disk { .. }) && self.forgotten.len() < MAX_FORGOTTEN {
+                    let kept = scope.meters.iter().filter(|m| m.grant.is_some());
+                    self.forgotten.extend(kept.map(|m| WallKey::of(&m.wall, Some(Arc::clone(&name)))));
+                }
                 // Its place in the list of those of which a store should hear stays, for whoever comes after it.
                 *scope = Scope { due: scope.due, ..Scope::default() };
                 self.free.push(index);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::policy::Priority;
-use crate::policy::limit::{About, Asked, Keeping, Reason, Source, Wall, WallSet};
+use crate::policy::limit::{About, Asked, Keeping, MAX_RESOURCES, Reason, Source, Wall, WallSet};
 
 const START: i64 = 1_767_225_600_000;
 
@@ -23,7 +23,8 @@ const ASKED: Asked =
 fn write_due(limits: &mut Limits, disk: &Disk, now: Now) -> usize {
     let due = limits.to_write(now);
     let walls: Vec<_> = due.iter().map(|r| r.written.clone()).collect();
-    disk.write("acme", &walls, &limits.pauses(), now).unwrap();
+    let change = Change { walls, pauses: limits.pauses(), forgotten: limits.forgotten() };
+    disk.write("acme", &change, now).unwrap();
     due.iter().for_each(|r| limits.written(r));
     due.len()
 }
@@ -81,7 +82,8 @@ fn a_restart_counts_on_where_the_last_left() {
     let disk = Disk::open(&folder.path().join("state.redb")).unwrap();
     let mut before = limits(&["20/min", "30/day Europe/Berlin"]);
     assert_eq!(spend(&mut before, &disk, at(100_000)).0, 20);
-    disk.write("acme", &before.last_words(at(110_000)), &[], at(110_000)).unwrap();
+    let change = Change { walls: before.last_words(at(110_000)), ..Change::default() };
+    disk.write("acme", &change, at(110_000)).unwrap();
     // The new process counts its time from elsewhere; its clock has gone on by 30 s, or cannot be compared.
     let now = Now { mono: Moment(5), wall: at(140_000).wall };
     let mut after = limits(&["20/min", "30/day Europe/Berlin"]);
@@ -119,6 +121,50 @@ fn what_no_longer_counts_leaves_the_file() {
     .unwrap();
     assert!(forgotten.iter().all(|written| later.restore(written, 3_001, at(0))));
     assert_eq!(later.last_words(at(0)).len(), 1);
+}
+
+#[test]
+fn what_is_forgotten_and_pauses_that_are_over_leave_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(&folder.path().join("state.redb")).unwrap();
+    let count = |table| {
+        let mut count = 0;
+        let counted = disk.read(table, |_, _| {
+            count += 1;
+            Ok(())
+        });
+        counted.map(|()| count).unwrap()
+    };
+    let wall = Wall::new("9/min".parse().unwrap(), Source::Operator);
+    let walls = WallSet::new([Wall { per: Some("channel".into()), ..wall }]).unwrap();
+    let mut limits = Limits::kept(&walls, Keeping::Disk { since: Moment(0) });
+    let spend = |limits: &mut Limits, name: usize, ms| {
+        let name = name.to_string();
+        let asked = Asked { resource: Some(&name), ..ASKED };
+        limits.try_acquire(&asked, at(ms)).map(|charge| limits.answered(charge, at(ms))).is_ok()
+    };
+    for name in 0..MAX_RESOURCES {
+        assert!(!spend(&mut limits, name, 0));
+    }
+    while write_due(&mut limits, &disk, at(0)) > 0 {}
+    assert_eq!(count(WALLS), MAX_RESOURCES);
+    for name in 0..100 {
+        assert!(!spend(&mut limits, MAX_RESOURCES + name, 1));
+    }
+    // One of those that made way comes back before that is written.
+    assert!(!spend(&mut limits, 0, 1));
+    while write_due(&mut limits, &disk, at(1)) > 0 {}
+    assert_eq!(count(WALLS), MAX_RESOURCES);
+    assert!(spend(&mut limits, 0, 1));
+
+    let until = |ms: u64| Pause { operation: None, resource: Some(ms.to_string().into()), until: Moment(ms) };
+    let pauses = |until: Pause, ms| {
+        let change = Change { pauses: vec![until], ..Change::default() };
+        disk.write("acme", &change, at(ms)).unwrap();
+    };
+    pauses(until(1), 1);
+    pauses(until(60_000), 2);
+    assert_eq!(count(PAUSES), 1);
 }
 
 #[test]
