@@ -5,7 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use ferrata_sandbox::slack::Slack;
+use ferrata_sandbox::{Clock, Failure, Sandbox};
 use ferrata_tests::ferrata::{Ferrata, cli};
 use ferrata_tests::setup::Setup;
 use ferrata_tests::upstream::{Reply, Upstream};
@@ -226,6 +229,56 @@ async fn a_refresh_token_that_is_refused_is_dead_once_and_is_told_everywhere() {
         "{table}"
     );
     assert!(!table.contains("access-token") && !table.contains("consented"), "{table}");
+}
+
+/// What is told everywhere of a credential: in the status, to whoever asks whether all is well, in the metrics and in the log.
+async fn told(ferrata: &Ferrata, connector: &str, credential: &str, state: &str, alarm: &str) {
+    let everywhere = async || {
+        let status = ferrata.control().get("/status").await.unwrap().json();
+        let seen = &status["connectors"][connector]["credentials"][credential];
+        let ready = ferrata.admin().get("/readyz").await.unwrap().text();
+        let metrics = ferrata.admin().get("/metrics").await.unwrap().text();
+        let counted = |line: &str| line.contains(credential) && line.contains(&format!("alarm=\"{alarm}\""));
+        (seen["state"] == state
+            && seen["alarms"].as_array()?.iter().any(|said| said == alarm)
+            && ready.contains(&format!("credential {connector}/{credential}: {state}"))
+            && metrics.lines().any(counted)
+            && ferrata.log().contains(&format!("\"alarm\":\"{alarm}\"")))
+        .then_some(())
+    };
+    wait::until(alarm, everywhere).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_the_system_refuses_is_said_everywhere_until_it_is_accepted() {
+    let slack = Sandbox::start(Slack::acme(Clock::frozen(Duration::from_secs(1_795_132_800)))).await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::slack(&setup, &slack).unwrap();
+    let ferrata = Ferrata::start(setup.connector("chat", connector)).await.unwrap();
+    let post = async || {
+        let message = json!({ "channel": "#support", "text": "hello" });
+        ferrata.mcp().call("chat_post_message", message).await.unwrap()
+    };
+    slack.force(Failure::Code("invalid_auth".to_owned()), 1);
+    fault(post().await, "credential_dead");
+    told(&ferrata, "chat", "bot", "refused", "refused").await;
+    done(post().await);
+    let status = ferrata.control().get("/status").await.unwrap().json();
+    let bot = &status["connectors"]["chat"]["credentials"]["bot"];
+    assert_eq!((&bot["state"], &bot["alarms"]), (&json!("good"), &json!([])));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_from_the_start_and_what_is_too_old_are_said_before_anybody_calls() {
+    let (upstream, kept) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
+    let setup = durable(refreshing(Setup::new().unwrap(), &upstream, "to-be-gone"), kept.path());
+    let mut probe = connectors::probe(&setup, &upstream).unwrap();
+    probe["credentials"]["bot"]["rotate"] = json!("1d");
+    probe["credentials"]["bot"]["issued"] = json!("2020-02-02");
+    fs::remove_file(setup.folder().join("secrets/refresh")).unwrap();
+    let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
+    told(&ferrata, "id", "account", "unreadable", "unreadable").await;
+    told(&ferrata, "probe", "bot", "good", "rotation_due").await;
 }
 
 #[tokio::test]

@@ -21,8 +21,12 @@ pub fn table(status: &Value) -> String {
     let mut rows = vec![heads.collect::<Vec<_>>()];
     let mut remarks = String::new();
     for (name, credential) in all(status) {
-        let cells = COLUMNS.iter().map(|(member, _)| cell(member, &credential[*member]));
+        let cells = COLUMNS.iter().map(|(member, _)| cell(member, credential));
         rows.push([name.clone()].into_iter().chain(cells).collect());
+        let alarms = alarms(credential);
+        if !alarms.is_empty() {
+            let _ = writeln!(remarks, "{name}: {}", alarms.join(", "));
+        }
         for member in ["problem", "last_error"] {
             if let Some(text) = credential[member].as_str() {
                 let _ = writeln!(remarks, "{name}: {text}");
@@ -34,15 +38,23 @@ pub fn table(status: &Value) -> String {
     table
 }
 
-/// A line for each that does not do what it should; empty if all do.
+/// A line for each that somebody must look after; empty if there is none.
 pub fn worries(status: &Value) -> String {
     let worrying = all(status).filter(|(_, credential)| {
-        !matches!(credential["state"].as_str(), Some("good" | "unused")) || credential["problem"].is_string()
+        let is_well = matches!(credential["state"].as_str(), Some("good" | "unused"));
+        !is_well || credential["problem"].is_string() || !alarms(credential).is_empty()
     });
     let line = |(name, credential): (String, &Value)| {
-        format!("credential {name}: {}\n", credential["state"].as_str().unwrap_or("unknown"))
+        let state = credential["state"].as_str().unwrap_or("unknown");
+        let more = alarms(credential).into_iter().filter(|alarm| *alarm != state).collect::<Vec<_>>();
+        let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+        format!("credential {name}: {state}{more}\n")
     };
     worrying.map(line).collect()
+}
+
+fn alarms(credential: &Value) -> Vec<&str> {
+    credential["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn all(status: &Value) -> impl Iterator<Item = (String, &Value)> {
@@ -53,8 +65,13 @@ fn all(status: &Value) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
-fn cell(member: &str, value: &Value) -> String {
-    match value {
+fn cell(member: &str, credential: &Value) -> String {
+    match &credential[member] {
+        // What has no session is as old as the operator's secrets.
+        Value::Null if member == "age_seconds" => match &credential["secrets_age_days"] {
+            Value::Number(days) => format!("{days} d"),
+            _ => "-".to_owned(),
+        },
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Number(seconds) if member.ends_with("_seconds") => format!("{seconds} s"),
@@ -82,13 +99,22 @@ mod tests {
     #[test]
     fn a_person_sees_a_table_and_what_is_wrong() {
         let status = json!({ "connectors": { "crm": { "credentials": {
-            "login": { "kind": "refresh-token", "state": "dead", "version": 7, "last_error": "invalid_grant" },
-            "key": { "kind": "static", "state": "good", "version": 1, "age_seconds": 5 },
+            "ends": { "kind": "refresh-token", "state": "good", "version": 3, "alarms": ["refresh_token_day"] },
+            "key": { "kind": "static", "state": "good", "version": 1, "secrets_age_days": 5, "alarms": [] },
+            "login": {
+                "kind": "refresh-token", "state": "dead", "version": 7, "last_error": "invalid_grant",
+                "alarms": ["dead"],
+            },
         } }, "chat": {} } });
         let table = table(&status);
         assert!(table.starts_with("credential  kind           state  version  age"), "{table}");
         assert!(table.contains("crm/login   refresh-token  dead   7        -"), "{table}");
-        assert!(table.ends_with("crm/login: invalid_grant\n"), "{table}");
-        assert_eq!(worries(&status), "credential crm/login: dead\n");
+        assert!(table.contains("crm/key     static         good   1        5 d"), "{table}");
+        assert!(
+            table.ends_with("crm/ends: refresh_token_day\ncrm/login: dead\ncrm/login: invalid_grant\n"),
+            "{table}"
+        );
+        let said = "credential crm/ends: good (refresh_token_day)\ncredential crm/login: dead\n";
+        assert_eq!(worries(&status), said);
     }
 }

@@ -344,7 +344,7 @@ impl NeededCredential {
             name,
             kind: granted.kind,
             fields,
-            extra: BTreeMap::new(),
+            extra: Default::default(),
             login_time,
             keeping,
         }))

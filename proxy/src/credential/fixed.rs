@@ -27,6 +27,9 @@ const MAX_READINGS: u32 = 5;
 /// a new key, and each trial costs a call one request more.
 const TRY_NEW_AFTER: Duration = Duration::from_secs(10);
 
+/// Fields that say who, and are no secret.
+const NAMES: [&str; 4] = ["client_id", "subject", "user", "username"];
+
 /// Says why a field cannot be what stands there, as the end of a sentence.
 pub type Judge = fn(&str, &SecretValue) -> Result<(), String>;
 
@@ -114,9 +117,10 @@ impl FixedFields {
         })
     }
 
-    /// When the newest of the files was changed; none if there are none.
+    /// When the secret was changed that was not changed for longest; none if none is in a file. A name beside it may stay the same for ever.
     pub fn changed(&self) -> Option<jiff::Timestamp> {
-        self.sources.values().filter_map(Source::changed).max()
+        let secrets = self.sources.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()));
+        secrets.filter_map(|(_, source)| source.changed()).min()
     }
 
     /// Why what stands there now is not in force.
@@ -366,6 +370,19 @@ mod tests {
         tokio::time::advance(overlap).await;
         assert_eq!(now(), "new");
         assert!(fields.other_than(2).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_secret_that_was_not_replaced_for_longest_says_the_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, day: u64| {
+            let path = folder.path().join(name);
+            let written = std::fs::File::create(&path).unwrap();
+            written.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(day * 86_400)).unwrap();
+            (name.to_owned(), Source::File(path))
+        };
+        let fields = FixedFields::new([file("client_id", 1), file("key", 20), file("secret", 10)].into());
+        assert_eq!(fields.changed().unwrap().as_second(), 10 * 86_400);
     }
 
     #[test]

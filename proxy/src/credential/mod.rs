@@ -4,6 +4,7 @@
 //! whoever implements [`Login`] (the connector's guest, wired up by the composition root).
 
 mod age;
+mod alarms;
 pub mod assertion;
 mod fixed;
 pub mod grant;
@@ -19,7 +20,8 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -80,6 +82,10 @@ pub struct Credential {
     manager: Option<Manager>,
     /// Present if each user has a session of their own.
     users: Option<Arc<Users>>,
+    /// The version that a system did not accept, and nothing newer was to be had; 0 is none.
+    refused: AtomicU64,
+    /// What somebody must look after, and was told.
+    told: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Credential {
@@ -93,7 +99,21 @@ impl Credential {
     ) -> Self {
         let (kind, scopes) = (CredentialKind::Static, Vec::new());
         let (rotation, manager, users) = (None, None, None);
-        Self { name, kind, upstreams, positions, sign, scopes, fields, rotation, manager, users }
+        let (refused, told) = (AtomicU64::new(0), Mutex::default());
+        Self {
+            name,
+            kind,
+            upstreams,
+            positions,
+            sign,
+            scopes,
+            fields,
+            rotation,
+            manager,
+            users,
+            refused,
+            told,
+        }
     }
 
     /// The same, of secrets that should be replaced from time to time.
@@ -133,6 +153,15 @@ impl Credential {
     /// The fields as the operator configured them: the secrets themselves, or those of the grant.
     pub fn configured(&self) -> Result<Arc<Material>, Fault> {
         self.fields.current().map_err(|reason| self.unreadable(&reason))
+    }
+
+    /// After a refusal of that version: others, or the fault that there are none.
+    pub fn other_than(&self, version: u64) -> Result<Arc<Material>, Fault> {
+        let other = self.fields.other_than(version).map_err(|reason| self.unreadable(&reason))?;
+        other.ok_or_else(|| {
+            self.note_refused(version);
+            self.dead("the system refuses it; replace the secret")
+        })
     }
 
     /// Why the fields as they stand there cannot be used, for the operator; it may name files.
@@ -216,9 +245,12 @@ impl Credentials {
         self.iter().for_each(|credential| credential.fields.look());
     }
 
-    /// Says what must be said of the operator's secrets by their age alone. To be called now and then.
+    /// Says what must be said though nobody asks. To be called now and then.
     pub fn look_at_ages(&self, connector: &str) {
-        self.iter().for_each(|credential| credential.look_at_age(connector));
+        self.iter().for_each(|credential| {
+            credential.look_at_age(connector);
+            credential.tell_alarms(connector);
+        });
     }
 
     /// Brings the gauges up to date.
@@ -282,9 +314,13 @@ impl Credentials {
             return users.renew(subject, version, deadline).await;
         }
         if let Some(manager) = &credential.manager {
-            return manager.renew(version, deadline).await;
+            return manager.renew(version, deadline).await.inspect_err(|fault| {
+                // Unless the lifecycle says more of why.
+                if fault.kind == FaultKind::CredentialDead && manager.status().state() == "good" {
+                    credential.note_refused(version);
+                }
+            });
         }
-        let other = credential.fields.other_than(version).map_err(|reason| credential.unreadable(&reason))?;
-        other.ok_or_else(|| credential.dead("the system refuses it; replace the secret"))
+        credential.other_than(version)
     }
 }

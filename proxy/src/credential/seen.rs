@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Credential;
+use super::alarms::{REFUSED, ROTATION_DUE};
+use super::manager::instant;
 use crate::telemetry::metric;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -15,7 +17,7 @@ impl Credential {
         let mut status = self.manager().map_or_else(
             || {
                 json!({
-                    "state": if configured.is_ok() { "good" } else { "unreadable" },
+                    "state": "good",
                     "version": configured.as_ref().ok().map(|material| material.version),
                 })
             },
@@ -26,7 +28,20 @@ impl Credential {
         let due = self.rotation.as_ref().and_then(|rotation| rotation.due(changed));
         if let Some(users) = self.users() {
             status["users"] = users.count().into();
+            if let Some((why, at)) = users.trouble() {
+                status["state"] = "failing".into();
+                (status["last_error"], status["last_error_at"]) = (why.into(), instant(at).into());
+            }
         }
+        // The lifecycle knows nothing of these.
+        if matches!(status["state"].as_str(), Some("good" | "unused")) {
+            if configured.is_err() {
+                status["state"] = "unreadable".into();
+            } else if self.is_refused() {
+                status["state"] = REFUSED.into();
+            }
+        }
+        status["alarms"] = self.alarms().into_iter().map(|(label, _)| label).collect();
         status["kind"] = self.kind.name().into();
         status["problem"] = self.problem().into();
         status["secrets_age_days"] = age.map(|age| age.as_secs() / SECONDS_PER_DAY).into();
@@ -38,7 +53,7 @@ impl Credential {
     pub(super) fn look_at_age(&self, connector: &str) {
         let (now, changed) = (Timestamp::now(), self.fields.changed());
         let Some(rotation) = self.rotation.as_ref().filter(|r| r.must_be_told(changed, now)) else { return };
-        let (credential, alarm) = (&self.name, "rotation_due");
+        let (credential, alarm) = (&self.name, ROTATION_DUE);
         let days = rotation.age(changed, now).unwrap_or_default().as_secs() / SECONDS_PER_DAY;
         tracing::warn!(%connector, %credential, alarm, days, "the secrets are older than they should be: replace them");
         let (connector, credential) = (connector.to_owned(), credential.to_string());

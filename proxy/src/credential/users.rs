@@ -1,8 +1,11 @@
-//! Sessions of users: each is won with its user's own token, serves that user alone, and ends with the token.
+//! Sessions of users: each is won with its user's own token, serves that user alone, and ends with the newest of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use super::fixed::FixedFields;
 use super::grant::{INVALID_GRANT, Login};
@@ -15,6 +18,12 @@ use crate::fault::{Fault, FaultKind};
 
 /// Most users of one credential whose sessions are kept; whoever used theirs longest ago gets a new one when they come again.
 const MAX_USERS: usize = 512;
+
+/// Longest time between two looks at what has ended.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a newer token of a user whose token was refused is tried at once: some agents make one for every call.
+const ANEW_EVERY: Duration = Duration::from_secs(5);
 
 /// The field of a grant that holds the user's token.
 const SUBJECT_TOKEN: &str = "subject_token";
@@ -47,13 +56,17 @@ struct State {
     logins: Vec<Arc<dyn Login>>,
     /// Counts uses, to tell which was longest ago.
     uses: u64,
+    /// Whether a task lets go of what has ended.
+    is_swept: bool,
 }
 
 struct Session {
     manager: Arc<Manager>,
-    /// Of the token that it was won with, in seconds since 1970.
+    /// Of the newest token of its user, in seconds since 1970.
     until: u64,
     used: u64,
+    /// When a newer token was last worth a login at once.
+    anew: Option<Instant>,
 }
 
 impl Users {
@@ -99,6 +112,17 @@ impl Users {
         session.into_iter().flat_map(|session| session.manager.known()).collect()
     }
 
+    /// Why sessions fail that do not fail for their own users' sake, with when that was, in milliseconds since 1970.
+    pub fn trouble(&self) -> Option<(String, i64)> {
+        let state = self.state();
+        let failing = state.sessions.values().map(|session| session.manager.status());
+        let failing = failing.filter(|status| status.view.failing.is_some()).filter_map(|s| s.last_error);
+        let failing = failing.filter(|(fault, _)| !self.is_of_user(fault)).collect::<Vec<_>>();
+        let (fault, at) = failing.iter().max_by_key(|(_, at)| *at)?;
+        let (failing, all) = (failing.len(), state.sessions.len());
+        Some((format!("{failing} of {all} users' sessions fail: {}", fault.message), *at))
+    }
+
     /// Users with a session.
     pub fn count(&self) -> usize {
         self.state().sessions.len()
@@ -119,67 +143,93 @@ impl Users {
         let mut state = self.state();
         state.uses += 1;
         let used = state.uses;
-        // A newer token takes the place of the one before: with it a session may last longer.
-        let session = state.sessions.get_mut(subject);
-        if let Some(session) = session.filter(|session| session.until >= token.expires) {
+        let session = state.sessions.get_mut(subject).filter(|session| session.until > now);
+        if let Some(session) = session {
             session.used = used;
+            if session.until < token.expires {
+                self.take_newer(session, subject, token);
+            }
             return Ok(Arc::clone(&session.manager));
         }
         state.make_room(self.most, subject, now);
         let manager = Arc::new(self.manager(subject, token));
         state.logins.iter().for_each(|login| manager.add_login(Arc::clone(login)));
-        let session = Session { manager: Arc::clone(&manager), until: token.expires, used };
+        let session = Session { manager: Arc::clone(&manager), until: token.expires, used, anew: None };
         state.sessions.insert(subject.clone(), session);
-        drop(state);
-        self.forget_after(token.expires - now);
+        if !std::mem::replace(&mut state.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
         Ok(manager)
     }
 
-    fn manager(&self, subject: &Subject, token: &UserToken) -> Manager {
-        let Exchange { connector, name, kind, fields, login_time } = &self.exchange;
-        let (field, value) = match kind {
+    /// With a newer token a session may last longer; it need not be won anew for that.
+    fn take_newer(&self, session: &mut Session, subject: &Subject, token: &UserToken) {
+        session.until = token.expires;
+        let anew = session.anew.is_none_or(|at| at.elapsed() >= ANEW_EVERY);
+        if anew {
+            session.anew = Some(Instant::now());
+        }
+        session.manager.take_newer(self.extra(subject, token), anew);
+    }
+
+    fn extra(&self, subject: &Subject, token: &UserToken) -> BTreeMap<String, SecretValue> {
+        let (field, value) = match self.exchange.kind {
             CredentialKind::TokenExchange => {
                 (SUBJECT_TOKEN, SecretValue::new(token.text.as_bytes().to_vec()))
             }
             // Who it is, is no secret: a system may well answer with it.
             _ => (SUBJECT, SecretValue::public(subject.name().as_bytes().to_vec())),
         };
+        BTreeMap::from([(field.to_owned(), value)])
+    }
+
+    fn manager(&self, subject: &Subject, token: &UserToken) -> Manager {
+        let Exchange { connector, name, kind, fields, login_time } = &self.exchange;
         Manager::new(Managed {
             connector: Arc::clone(connector),
             name: Arc::clone(name),
             kind: *kind,
             fields: Arc::clone(fields),
-            extra: BTreeMap::from([(field.to_owned(), value)]),
+            extra: ArcSwap::from_pointee(self.extra(subject, token)),
             login_time: *login_time,
             keeping: Keeping::in_memory(),
         })
     }
 
-    /// Lets go of what has ended, though nobody comes to see it: a session must not be refreshed with a token that has expired.
-    fn forget_after(self: &Arc<Self>, seconds: u64) {
-        let users: Weak<Self> = Arc::downgrade(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            if let Some(users) = users.upgrade() {
-                users.state().forget_ended(now());
-            }
-        });
+    /// Lets go of what has ended. How long until the next look; none if nothing is left to look at.
+    fn look(&self) -> Option<Duration> {
+        let (mut state, now) = (self.state(), now());
+        state.forget_ended(now);
+        let next = state.sessions.values().map(|session| session.until - now).min();
+        state.is_swept = next.is_some();
+        next.map(|seconds| Duration::from_secs(seconds).min(SWEEP_EVERY))
     }
 
     /// That a user's token is refused is about the user, and nobody has to renew a credential for it.
     fn about_user(&self, mut fault: Fault) -> Fault {
-        let is_of_user = |code: &str| match self.exchange.kind {
-            CredentialKind::TokenExchange => code == INVALID_GRANT || REFUSED_SUBJECT.contains(&code),
-            _ => code == INVALID_GRANT,
-        };
-        if fault.kind == FaultKind::CredentialDead && fault.code.as_deref().is_some_and(is_of_user) {
+        if self.is_of_user(&fault) {
             fault.kind = FaultKind::PermissionDenied;
         }
         fault
     }
 
+    fn is_of_user(&self, fault: &Fault) -> bool {
+        let is_of_user = |code: &str| match self.exchange.kind {
+            CredentialKind::TokenExchange => code == INVALID_GRANT || REFUSED_SUBJECT.contains(&code),
+            _ => code == INVALID_GRANT,
+        };
+        fault.kind == FaultKind::CredentialDead && fault.code.as_deref().is_some_and(is_of_user)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets go of what has ended, though nobody comes to see it: a session must not be refreshed with a token that has expired.
+async fn sweep(users: Weak<Users>) {
+    while let Some(wait) = users.upgrade().and_then(|users| users.look()) {
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -343,12 +393,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_ends_with_the_token_that_it_was_won_with() {
+    async fn a_session_ends_with_the_newest_token_and_is_not_won_anew_for_it() {
         let (users, desk) = users(9);
-        won(&users, &user("ann", None, "first", 60)).await;
-        // One that lives longer takes its place; one that does not, does not.
-        won(&users, &user("ann", None, "longer", 120)).await;
-        won(&users, &user("ann", None, "shorter", 30)).await;
+        let deadline = Deadline::after(Duration::from_secs(5));
+        for (token, lives) in [("first", 60), ("longer", 120), ("shorter", 30)] {
+            assert_eq!(won(&users, &user("ann", None, token, lives)).await, "session-of-first");
+        }
+        assert_eq!(*desk.0.lock().unwrap(), ["first"]);
+        // What must be won anew is won with the newest.
+        let ann = user("ann", None, "longer", 120);
+        let refused = users.current(Some(&ann), deadline).await.unwrap().version;
+        users.renew(Some(&ann), refused, deadline).await.unwrap();
         assert_eq!(*desk.0.lock().unwrap(), ["first", "longer"]);
         users.state().forget_ended(now() + 119);
         assert_eq!(users.count(), 1);

@@ -12,6 +12,7 @@ use super::said::retry_after;
 use super::scope::{Purpose, Scope};
 use super::upstream::Upstream;
 use super::{Egress, unanswered};
+use crate::credential::Credential;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::policy::limit::{About, Lowered};
 use crate::policy::retry::Failure;
@@ -44,6 +45,9 @@ impl Egress {
         self.note_verdict(scope, exchange, &verdict);
         let settled = match verdict {
             Verdict::Ok | Verdict::Rejected => {
+                if verdict == Verdict::Ok && !matches!(scope.purpose, Purpose::Login { .. }) {
+                    self.each_credential(exchange, Credential::note_accepted);
+                }
                 exchange.settled = true;
                 return Ok(Directive::Accepted);
             }
@@ -55,6 +59,13 @@ impl Egress {
             exchange.settled = true;
             fault.with_operation(Arc::clone(&exchange.request.operation))
         })
+    }
+
+    /// Tells each credential what became of the version of it that a request was written with.
+    fn each_credential(&self, exchange: &Exchange, tell: impl Fn(&Credential, u64)) {
+        for (name, material) in &exchange.materials {
+            self.credentials.get(name).into_iter().for_each(|credential| tell(credential, material.version));
+        }
     }
 
     /// Judges an exchange that the guest dropped without a word, by its status alone.
@@ -91,6 +102,7 @@ impl Egress {
             return Err(refused("the login itself was refused"));
         }
         if exchange.renewed {
+            self.each_credential(exchange, Credential::note_refused);
             return Err(refused("it was renewed, and refused again"));
         }
         if exchange.materials.is_empty() {

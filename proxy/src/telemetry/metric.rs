@@ -87,7 +87,7 @@ pub fn describe() {
     describe_counter!(CREDENTIAL_REFRESHES, "Logins and refreshes, by connector, credential and outcome.");
     describe_counter!(
         CREDENTIAL_ALARMS,
-        "What somebody must know of a credential: `first_failure`, `half_left`, `quarter_left`, `tenth_left`, `lapsed`, `refresh_token_week`, `refresh_token_day`, `dead`, `rotation_due`, `record_lost`."
+        "What somebody must know of a credential: `first_failure`, `half_left`, `quarter_left`, `tenth_left`, `lapsed`, `refresh_token_week`, `refresh_token_day`, `dead`, `rotation_due`, `record_lost`, `unreadable`, `refused`, `insufficient`, `users_failing`."
     );
     describe_gauge!(
         CREDENTIAL_LEFT,

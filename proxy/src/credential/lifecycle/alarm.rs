@@ -156,6 +156,11 @@ impl Alarms {
         passed.map(|threshold| Event::RefreshTokenEnds { threshold, left: now.until(dies) })
     }
 
+    /// How soon the refresh token ends, as it was told last.
+    pub fn refresh_ends(&self) -> Option<Threshold> {
+        self.refresh_told.filter(|_| self.refresh.is_some())
+    }
+
     /// The closest threshold that the refresh token's end has come within.
     fn refresh_passed(&self, now: Moment) -> Option<Threshold> {
         let (dies, family) = self.refresh?;

@@ -171,7 +171,8 @@ impl Lifecycle {
     fn attempt_at(&self, now: Moment) -> Option<Moment> {
         let resumes = self.pause.map_or(now, |pause| pause.until);
         let is_kept = self.settings.keep_alive;
-        let is_replaced = self.replaced && (is_kept || self.held.is_some());
+        // What nobody uses waits until somebody does.
+        let is_replaced = self.replaced && (is_kept || self.held.is_some_and(|held| held.used));
         let is_urgent = self.granted.is_some() || self.wanted || is_replaced;
         match &self.held {
             _ if self.dead => None,
@@ -222,6 +223,7 @@ impl Lifecycle {
             age: held.map(|held| held.age(now.mono)),
             life_left: held.and_then(|held| held.life_left(now.mono)),
             refresh_life_left: held.and_then(|held| held.refresh_dies).map(|dies| now.mono.until(dies)),
+            refresh_ends: self.alarms.refresh_ends(),
             next_attempt: attempt.map(|at| now.mono.until(at)),
             is_refreshing: self.work != Work::Nothing,
             failing: spell.map(|spell| (spell.why, spell.in_a_row, now.mono.since(spell.since))),

@@ -313,14 +313,16 @@ fn a_family_that_others_began_or_found_dead_is_taken_up_as_it_is() {
 }
 
 #[test]
-fn a_login_whose_secrets_changed_is_made_anew_if_there_was_one() {
+fn a_login_whose_secrets_changed_is_made_anew_once_it_is_used() {
     let mut driven = Driven::new(LOGIN);
     driven.life.reconfigured();
     assert_eq!(driven.wake(), None);
     let mut driven = Driven::holding(LOGIN, terms(HOUR));
     driven.life.reconfigured();
-    assert_eq!(driven.start(), Some(Step::Begin { version: 1 }));
-    assert_eq!(driven.serve(0), Serving::Token(1));
+    driven.granted(terms(HOUR));
+    driven.life.reconfigured();
+    assert_eq!((driven.start(), driven.serve(0)), (None, Serving::Token(2)), "nobody has used it");
+    assert_eq!(driven.start(), Some(Step::Begin { version: 2 }));
 }
 
 #[test]
@@ -465,16 +467,14 @@ fn a_refresh_tokens_end_is_announced_a_week_and_a_day_before() {
     let mut driven = Driven::new(TOKEN);
     driven.opened(Loaded::Found(kept(1, 0, lasting(90))));
     assert_eq!(driven.at(83 * DAY - 1).events(), []);
-    let ends = |threshold, days| {
-        vec![Event::RefreshTokenEnds { threshold, left: Duration::from_millis(days * DAY) }]
-    };
-    assert_eq!(driven.at(83 * DAY).events(), ends(Threshold::Week, 7));
-    assert_eq!(driven.at(89 * DAY).events(), ends(Threshold::Day, 1));
-    assert_eq!(driven.events(), []);
+    let ends = |threshold, hours| [Event::RefreshTokenEnds { threshold, left: Duration::from_hours(hours) }];
+    assert_eq!(driven.at(83 * DAY).events(), ends(Threshold::Week, 168));
+    assert_eq!(driven.at(89 * DAY).events(), ends(Threshold::Day, 24));
+    assert_eq!(driven.life.view(driven.now()).refresh_ends, Some(Threshold::Day));
     // Its successor lasts: that is told of again when its time comes.
     driven.granted(lasting(90));
-    assert_eq!(driven.events(), []);
-    assert_eq!(driven.at(172 * DAY).events(), ends(Threshold::Week, 7));
+    assert_eq!((driven.events(), driven.life.view(driven.now()).refresh_ends), (vec![], None));
+    assert_eq!(driven.at(172 * DAY).events(), ends(Threshold::Week, 168));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::alarm::Threshold;
 use crate::policy::time::Moment;
 
 /// What kind of credential it is, as far as its life goes.
@@ -200,6 +201,8 @@ pub struct View {
     pub life_left: Option<Duration>,
     /// The same of the refresh token.
     pub refresh_life_left: Option<Duration>,
+    /// How soon the refresh token ends, once that was told.
+    pub refresh_ends: Option<Threshold>,
     /// How long until the next refresh or attempt; none if none is planned.
     pub next_attempt: Option<Duration>,
     pub is_refreshing: bool,

@@ -71,11 +71,12 @@ impl Run<'_> {
         let managed = &self.inner.managed;
         let newest = self.refresh_token();
         let configured = &self.family.configured;
-        let material = if newest.is_none() && managed.extra.is_empty() {
+        let extra = managed.extra.load();
+        let material = if newest.is_none() && extra.is_empty() {
             Arc::clone(configured)
         } else {
             let mut fields = configured.fields.clone();
-            fields.extend(managed.extra.clone());
+            fields.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
             fields.extend(newest.map(|token| (REFRESH_TOKEN.to_owned(), token)));
             Arc::new(Material::new(configured.version, fields, configured.base_urls.clone()))
         };

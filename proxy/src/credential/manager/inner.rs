@@ -56,6 +56,8 @@ pub struct State {
     pub last_error: Option<(Fault, i64)>,
     /// When the store was last told what is known.
     pub vouched: Option<Instant>,
+    /// When it was last found to have lost the record, in milliseconds since 1970.
+    pub lost_at: Option<i64>,
 }
 
 /// What a record is kept by, and what of the operator's it belongs to.
@@ -85,6 +87,7 @@ impl Inner {
             uncommitted: None,
             last_error: None,
             vouched: None,
+            lost_at: None,
         };
         Self {
             managed,

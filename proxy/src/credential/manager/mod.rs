@@ -18,17 +18,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::fixed::FixedFields;
 use super::grant::Login;
 use super::keeping::Keeping;
+use super::lifecycle::Failure;
 use super::{Material, SecretValue};
 use crate::call::Deadline;
 use crate::config::CredentialKind;
 use crate::fault::{Fault, FaultKind};
 use inner::Inner;
 pub use status::Status;
+pub(super) use status::instant;
 
 /// How long one login may take by default: a few exchanges with a slow identity provider.
 pub const LOGIN_TIME: Duration = Duration::from_secs(15);
@@ -41,8 +44,8 @@ pub struct Managed {
     pub kind: CredentialKind,
     /// What the operator configured.
     pub fields: Arc<FixedFields>,
-    /// Fields beside those: a user's own token.
-    pub extra: BTreeMap<String, SecretValue>,
+    /// Fields beside those: a user's own token, of which there may come a newer one.
+    pub extra: ArcSwap<BTreeMap<String, SecretValue>>,
     /// How long one login may take, whoever waits for it and for how long.
     pub login_time: Duration,
     pub keeping: Keeping,
@@ -79,6 +82,17 @@ impl Manager {
         if state.lacks.is_some() {
             state.life.reconfigured();
             self.0.poke.notify_one();
+        }
+    }
+
+    /// Has the next login made with these fields beside the operator's; what is in hand serves until then. `anew`: if the ones before were refused,
+    /// these are tried at once.
+    pub fn take_newer(&self, extra: BTreeMap<String, SecretValue>, anew: bool) {
+        self.0.managed.extra.store(Arc::new(extra));
+        let now = self.0.clock.now();
+        let mut state = self.0.state();
+        if anew && matches!(state.life.view(now).failing, Some((Failure::Refused, ..))) {
+            state.life.reconfigured();
         }
     }
 

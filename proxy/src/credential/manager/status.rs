@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::inner::Inner;
 use crate::credential::lifecycle::View;
+use crate::fault::Fault;
 use crate::policy::time::Now;
 
 /// A credential's state at a moment.
@@ -15,7 +16,9 @@ pub struct Status {
     /// Why what is in hand cannot be used, as the end of a sentence.
     pub lacks: Option<String>,
     /// What failed last, and when, in milliseconds since 1970.
-    pub last_error: Option<(String, i64)>,
+    pub last_error: Option<(Fault, i64)>,
+    /// When a store had lost the record.
+    pub lost_at: Option<i64>,
     /// When all that is said to be so is so.
     pub at: Now,
 }
@@ -23,8 +26,8 @@ pub struct Status {
 impl Inner {
     pub(super) fn status(&self) -> Status {
         let (at, state) = (self.clock.now(), self.state());
-        let last_error = state.last_error.as_ref().map(|(fault, at)| (fault.message.clone(), *at));
-        Status { view: state.life.view(at), lacks: state.lacks.clone(), last_error, at }
+        let (last_error, lost_at) = (state.last_error.clone(), state.lost_at);
+        Status { view: state.life.view(at), lacks: state.lacks.clone(), last_error, lost_at, at }
     }
 }
 
@@ -55,7 +58,7 @@ impl Status {
             "refreshing": self.view.is_refreshing,
             "failures": failing.map(|(_, in_a_row, _)| in_a_row),
             "failing": failing.map(|(why, ..)| why.label()),
-            "last_error": error.map(|(message, _)| message).or(self.lacks.as_ref()),
+            "last_error": error.map(|(fault, _)| &fault.message).or(self.lacks.as_ref()),
             "last_error_at": error.and_then(|(_, at)| instant(*at)),
         })
     }
@@ -65,7 +68,7 @@ impl Status {
     }
 }
 
-fn instant(millis: i64) -> Option<String> {
+pub(in crate::credential) fn instant(millis: i64) -> Option<String> {
     let at = jiff::Timestamp::from_millisecond(millis).ok()?;
     Some(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

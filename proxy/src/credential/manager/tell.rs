@@ -25,6 +25,11 @@ impl Inner {
     fn tell_of(&self, event: Event, reason: &str) {
         let (connector, credential) = (&self.managed.connector, &self.managed.name);
         let alarm = event.label();
+        if !self.managed.extra.load().is_empty() {
+            // One user's session: what several have in common is the credential's to say.
+            tracing::info!(%connector, %credential, event = alarm, %reason, "a user's session");
+            return;
+        }
         match event {
             Event::Recovered => {
                 tracing::info!(%connector, %credential, "the credential is refreshed again");

@@ -105,7 +105,7 @@ fn manager_of(
         name: "login".into(),
         kind,
         fields: Arc::new(FixedFields::new(fields)),
-        extra: BTreeMap::new(),
+        extra: Default::default(),
         login_time: LOGIN_TIME,
         keeping,
     });

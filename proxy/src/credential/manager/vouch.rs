@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use super::inner::{Inner, LOOK_EVERY};
+use crate::credential::alarms::RECORD_LOST;
 use crate::credential::lifecycle::lock::STORE_TIME;
 use crate::credential::store::Entry;
 use crate::telemetry::metric;
@@ -48,7 +49,8 @@ impl Inner {
 
     fn tell_of_loss(&self) {
         let (connector, credential) = (&self.managed.connector, &self.managed.name);
-        let alarm = "record_lost";
+        let alarm = RECORD_LOST;
+        self.state().lost_at = Some(self.clock.now().wall);
         tracing::error!(%connector, %credential, alarm, "the shared state had lost the credential's record, and got it back: it must keep what it is given");
         let [connector, credential] = self.labels();
         metrics::counter!(metric::CREDENTIAL_ALARMS, "connector" => connector, "credential" => credential, "alarm" => alarm)
