@@ -26,6 +26,13 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 /// more than "too late": this is the guest's time to pass it on.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// Most logins at once, of one connector and of all: a replaced client secret makes every user's session log in anew, and neither may they take
+/// what other connectors need, nor all that is reserved for what calls cannot take (64 sandboxes).
+const MAX_LOGINS: usize = 16;
+const MAX_LOGINS_OF_ALL: usize = 48;
+
+static LOGINS: Semaphore = Semaphore::const_new(MAX_LOGINS_OF_ALL);
+
 /// An instance and the state behind it.
 pub struct Sandbox {
     pub store: Store<Guest>,
@@ -37,6 +44,7 @@ pub struct Sandboxes {
     pub loaded: Loaded,
     pub runtime: Arc<Runtime>,
     running: Semaphore,
+    logins: Semaphore,
     waiting: AtomicUsize,
     /// Kept for the next run, if the operator allows it. Together with the running ones never more than may run.
     idle: Arc<Idle<Sandbox>>,
@@ -44,8 +52,8 @@ pub struct Sandboxes {
 
 impl Sandboxes {
     pub fn new(loaded: Loaded, runtime: Arc<Runtime>) -> Self {
-        let running = Semaphore::new(runtime.bounds.concurrent);
-        Self { loaded, runtime, running, waiting: AtomicUsize::new(0), idle: Idle::new() }
+        let (running, logins) = (Semaphore::new(runtime.bounds.concurrent), Semaphore::new(MAX_LOGINS));
+        Self { loaded, runtime, running, logins, waiting: AtomicUsize::new(0), idle: Idle::new() }
     }
 
     /// Runs `work` in a sandbox, within the scope's deadline and the bounds.
@@ -64,13 +72,15 @@ impl Sandboxes {
         self.in_time(&scope, ran).await
     }
 
-    /// Runs a login: on a lane of its own, because the calls that wait for it hold the other places.
+    /// Runs a login: on a lane of its own, because the calls that wait for it hold the other places. One too many waits, within its own time.
     pub async fn run_login<R>(
         &self,
         scope: Arc<Scope>,
         work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let ran = async {
+            let _of_connector = self.logins.acquire().await.map_err(Fault::internal)?;
+            let _of_all = LOGINS.acquire().await.map_err(Fault::internal)?;
             let mut sandbox = self.fresh(Run::new(Arc::clone(&self.runtime), Arc::clone(&scope))).await?;
             self.work(&mut sandbox, work).await
         };
