@@ -68,7 +68,7 @@ async fn kill_the_one_that_refreshes(fleet: &Fleet, members: &mut Vec<Member>) {
     let held = async || (fleet.held().await == 1).then_some(());
     wait::until("a grant that is held back", held).await.unwrap();
     while fleet.held().await == 1 {
-        members.pop().unwrap().kill().await;
+        fleet.believes(members.pop().unwrap().kill().await);
     }
     fleet.provider.behave(&json!({})).await.unwrap();
 }

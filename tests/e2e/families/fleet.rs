@@ -30,6 +30,8 @@ pub struct Fleet {
     pub provider: IdentityProvider,
     pub redis: Redis,
     secrets: TempDir,
+    /// Whether the provider takes a refresh token once more that was just spent: then no sidecar may ever say that it is dead.
+    grants_grace: bool,
 }
 
 impl Fleet {
@@ -40,7 +42,8 @@ impl Fleet {
             "client_id": CLIENT, "grant_types": ["refresh_token"], "token_endpoint_auth_method": "none",
         });
         let provider = provider(client, json!({ "access_life": life, "grace_ms": grace_ms })).await?;
-        let fleet = Self { provider, redis, secrets: TempDir::new().unwrap() };
+        let (secrets, grants_grace) = (TempDir::new().unwrap(), grace_ms > 0);
+        let fleet = Self { provider, redis, secrets, grants_grace };
         std::fs::write(fleet.secret("key"), "07".repeat(32)).unwrap();
         fleet.consent().await;
         Some(fleet)
@@ -87,6 +90,11 @@ impl Fleet {
         self.seen().await["held"].as_u64().unwrap_or(0)
     }
 
+    /// What an agent that ended had seen: where there is a grace, no death.
+    pub fn believes(&self, agent: Option<Agent>) {
+        assert!(!self.grants_grace || !matches!(agent, Some(Agent::Dead)), "a credential was dead");
+    }
+
     /// Whether the provider has ended the family.
     pub async fn has_ended(&self) -> bool {
         self.seen().await["revoked"] != 0
@@ -121,14 +129,14 @@ impl Member {
         agent
     }
 
-    /// Ends as a node that goes away. A call that failed before is a failure still.
-    pub async fn kill(self) {
-        if self.agent.is_finished() {
-            self.agent.await.unwrap();
-        } else {
+    /// Ends as a node that goes away. A call that failed before is a failure still, and an agent that had ended says how.
+    pub async fn kill(self) -> Option<Agent> {
+        let ended = self.agent.is_finished();
+        if !ended {
             self.agent.abort();
         }
         self.ferrata.kill().await.unwrap();
+        if ended { Some(self.agent.await.unwrap()) } else { None }
     }
 
     /// Stands still for a while.
@@ -173,16 +181,15 @@ impl Fate {
 
     async fn befalls(&self, fleet: &Fleet, members: &mut Vec<Member>) {
         let member = members.swap_remove(self.roll(members.len()));
-        match self.roll(4) {
-            0 => {
-                member.end().await;
-            }
+        let agent = match self.roll(4) {
+            0 => Some(member.end().await),
             1 => {
                 member.freeze().await;
                 return members.push(member);
             }
             _ => member.kill().await,
-        }
+        };
+        fleet.believes(agent);
         members.extend(fleet.members(1).await);
     }
 
