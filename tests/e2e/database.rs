@@ -89,6 +89,47 @@ async fn a_database_that_was_away_is_back_without_a_restart_of_ours() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_password_is_replaced_here_first_or_there_first_and_no_call_fails() {
+    let Some(server) = server_or_skip(&Options::default()) else { return };
+    company::create_sized(&server, 5, 5).unwrap();
+    let setup = Setup::new().unwrap();
+    let mut connector = connectors::postgres(&setup, &server).unwrap();
+    connector["credentials"]["db"]["overlap"] = json!("10m");
+    let ferrata = Ferrata::start(setup.connector("db", connector)).await.unwrap();
+    let db = Database { server, ferrata };
+    // A session that was ended may be found so only when it is used.
+    let ask = async || match db.query("select count(*) from customers", json!([])).await {
+        Outcome::Done(_) => Some(()),
+        Outcome::Fault(fault) => {
+            assert_eq!(fault.kind(), "unavailable", "{}", fault.sentence);
+            None
+        }
+    };
+    let count = async || wait::until("an answer", async || ask().await).await.unwrap();
+    let forget_sessions = || {
+        let others = "select pg_terminate_backend(pid) from pg_stat_activity where usename = '";
+        db.server.execute(&format!("{others}{}'", company::READER)).unwrap();
+    };
+    let change = |password: &str| {
+        let change = format!("alter role {} password '{password}'", company::READER);
+        db.server.execute(&change).unwrap();
+    };
+    count().await;
+    // The operator is first: the database still wants the old one.
+    db.ferrata.setup().file("secrets/postgres-password", "the-second-password").unwrap();
+    forget_sessions();
+    count().await;
+    change("the-second-password");
+    forget_sessions();
+    count().await;
+    // The database is first: the file is read again when the old one is refused.
+    change("the-third-password");
+    forget_sessions();
+    db.ferrata.setup().file("secrets/postgres-password", "the-third-password").unwrap();
+    count().await;
+}
+
 /// How many others run the query that sleeps.
 const SLEEPERS: &str = "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and query like '%pg_sleep(60)%'";
 

@@ -117,9 +117,14 @@ fn sql_login(upstream: &str, credentials: &Arc<Credentials>) -> Result<LoginSour
     let for_it = credentials.iter().find(|c| c.upstreams.iter().any(|u| u == upstream));
     let name = for_it.map(|c| Arc::clone(&c.name)).ok_or("the manifest names no credential for it")?;
     let credentials = Arc::clone(credentials);
-    Ok(Arc::new(move || {
+    Ok(Arc::new(move |refused| {
         let lost = || Fault::internal(format!("the credential `{name}` is gone"));
-        let material = credentials.get(&name).ok_or_else(lost)?.configured()?;
+        let credential = credentials.get(&name).ok_or_else(lost)?;
+        let material = match refused {
+            None => credential.configured()?,
+            Some(version) => credential.other_than(version)?,
+        };
+        let (version, names) = (material.version, (Arc::clone(&credentials), Arc::clone(&name)));
         let field = |field: &str| {
             let why = format!("The credential `{name}` has no field `{field}`.");
             material.fields.get(field).ok_or_else(|| Fault::new(FaultKind::CredentialDead, why))
@@ -127,6 +132,11 @@ fn sql_login(upstream: &str, credentials: &Arc<Credentials>) -> Result<LoginSour
         Ok(Login {
             user: String::from_utf8_lossy(field("user")?.expose()).into_owned(),
             password: zeroize::Zeroizing::new(field("password")?.expose().to_vec()),
+            version,
+            accepted: Box::new(move || {
+                let (credentials, name) = &names;
+                credentials.get(name).into_iter().for_each(|credential| credential.note_accepted(version));
+            }),
         })
     }))
 }

@@ -19,9 +19,9 @@ async fn a_rotated_password_needs_no_restart() {
     let password = Arc::new(Mutex::new("password-one".to_owned()));
     let source: LoginSource = {
         let password = Arc::clone(&password);
-        Arc::new(move || {
+        Arc::new(move |_| {
             let password = Zeroizing::new(password.lock().unwrap().clone().into_bytes());
-            Ok(Login { user: "rotating".into(), password })
+            Ok(Login { user: "rotating".into(), password, version: 1, accepted: Box::new(|| ()) })
         })
     };
     let upstream = database.upstream(|settings| settings.login = source);
@@ -47,7 +47,7 @@ async fn a_rotated_password_needs_no_restart() {
 async fn a_login_that_cannot_be_read_is_said_as_it_is() {
     let Some(database) = Database::new("") else { return };
     let dead = ferrata::fault::Fault::new(FaultKind::CredentialDead, "The password's file is gone.");
-    let upstream = database.upstream(|settings| settings.login = Arc::new(move || Err(dead.clone())));
+    let upstream = database.upstream(|settings| settings.login = Arc::new(move |_| Err(dead.clone())));
     let fault = select(&upstream, "select 1").await.unwrap_err();
     assert_eq!(
         (fault.kind, fault.message.as_str()),

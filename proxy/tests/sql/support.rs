@@ -93,8 +93,9 @@ pub fn own_settings(server: &Server) -> SqlSettings {
 
 pub fn login(user: &str, password: &str) -> LoginSource {
     let (user, password) = (user.to_owned(), password.to_owned());
-    Arc::new(move || {
-        Ok(Login { user: user.clone(), password: Zeroizing::new(password.clone().into_bytes()) })
+    Arc::new(move |_| {
+        let password = Zeroizing::new(password.clone().into_bytes());
+        Ok(Login { user: user.clone(), password, version: 1, accepted: Box::new(|| ()) })
     })
 }
 

@@ -37,13 +37,31 @@ pub(super) async fn connect(
     settings: &Arc<SqlSettings>,
     reporter: &Arc<Reporter>,
 ) -> Result<Connected, Fault> {
-    let login = (settings.login)()?;
+    let login = (settings.login)(None)?;
+    match log_in(settings, reporter, &login).await {
+        Err(fault) if fault.kind == FaultKind::CredentialDead => {
+            // It was replaced a moment ago, or the database does not know the new one yet.
+            let other = (settings.login)(Some(login.version)).map_err(|_| fault)?;
+            log_in(settings, reporter, &other).await
+        }
+        tried => tried,
+    }
+}
+
+async fn log_in(
+    settings: &Arc<SqlSettings>,
+    reporter: &Arc<Reporter>,
+    login: &Login,
+) -> Result<Connected, Fault> {
     reporter.learn(&login.password);
-    let attempt = Attempt { settings, reporter, login: &login };
+    let attempt = Attempt { settings, reporter, login };
     let mut last = None;
     for (host, port) in &settings.hosts {
         match attempt.at_host(host, *port).await {
-            Ok(connected) => return Ok(connected),
+            Ok(connected) => {
+                (login.accepted)();
+                return Ok(connected);
+            }
             Err(Refused { fault, everywhere: true }) => return Err(fault),
             Err(Refused { fault, .. }) => {
                 tracing::warn!(database = %reporter.name, %host, port, %fault, "no connection");

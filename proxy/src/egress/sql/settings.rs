@@ -16,10 +16,14 @@ use crate::fault::Fault;
 pub struct Login {
     pub user: String,
     pub password: Zeroizing<Vec<u8>>,
+    pub version: u64,
+    /// To be called when the database has accepted it.
+    pub accepted: Box<dyn Fn() + Send + Sync>,
 }
 
-/// Where a login comes from. Asked again for every new connection, so that a rotated password (or user) needs no restart.
-pub type LoginSource = Arc<dyn Fn() -> Result<Login, Fault> + Send + Sync>;
+/// Where a login comes from: the one that is current, or another one than that version, which the database refused. Asked again for every new
+/// connection, so that a rotated password (or user) needs no restart.
+pub type LoginSource = Arc<dyn Fn(Option<u64>) -> Result<Login, Fault> + Send + Sync>;
 
 /// Turns a configured host and port into the addresses to try, in order. Asked again for every new connection, so that
 /// a failover by name service needs no restart; also the place to refuse addresses that the host must not have.
