@@ -132,7 +132,7 @@ pub fn decision(calls: u32) -> Result<Duration> {
     for _ in 0..calls {
         let now = clock.now();
         let mut charge = limits.try_acquire(&asked, now).map_err(|refused| format!("{refused:?}"))?;
-        limits.sent(&mut charge, now);
+        limits.sent(&mut charge);
         limits.answered(black_box(charge), now);
     }
     Ok(began.elapsed())
