@@ -216,7 +216,7 @@ async fn without_a_store_only_what_it_granted_is_spent() {
     let Some((store, mut a)) = Store::begun(&["1000/h"]).await else { return };
     a.want().await;
     drop(store);
-    a.limits.store_is_away();
+    a.limits.store_is_away(a.now);
     let spent = std::iter::repeat_with(|| a.send()).take_while(|went| *went).count();
     assert_eq!(spent, 1 + 1_000 / 200, "one leased, and the share for emergencies");
 }
@@ -226,12 +226,20 @@ async fn nobody_waits_for_a_store_that_is_away_for_long() {
     let Some((store, mut a)) = Store::begun(&["1000/h"]).await else { return };
     a.want().await;
     drop(store);
-    a.limits.store_is_away();
+    a.limits.store_is_away(a.now);
     assert_eq!(a.limits.forecast(&ASKED, 0, 0, a.now), Some(a.now.mono));
     while a.send() {}
     assert_eq!(a.reason(), Some(Reason::Reserving), "it may be back in a moment");
     a.now.mono.0 += LEASES.lease_ms;
     assert_eq!((a.reason(), a.limits.forecast(&ASKED, 0, 0, a.now)), (Some(Reason::Away), None));
+}
+
+#[tokio::test]
+async fn a_store_that_is_slow_to_begin_is_waited_for() {
+    let Some((_store, mut a)) = Store::begun(&["1000/h"]).await else { return };
+    a.limits.store_is_away(a.now);
+    assert_eq!(a.reason(), Some(Reason::Reserving));
+    assert_eq!(a.limits.forecast(&ASKED, 0, 0, a.now), Some(a.now.mono));
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ impl Lease {
 
     /// There was no answer: only what was granted before may be spent, and the same is asked again later.
     pub fn unheard(&mut self, limits: &mut Limits, now: Now) {
-        limits.store_is_away();
+        limits.store_is_away(now);
         self.not_before = now.mono + self.pause;
         self.pause = (self.pause * 2).min(PAUSE.1);
     }

@@ -237,7 +237,7 @@ impl Limits {
     /// What the store answered to an exchange that began at `asked_at`: what it granted may be spent for a lease's time from then.
     pub fn exchanged(&mut self, asks: &[Ask], answers: &[Answer], asked_at: Moment, now: Now) {
         self.heard_at = Some(self.heard_at.unwrap_or(asked_at).max(asked_at));
-        self.store_away = false;
+        self.store_away = None;
         for (ask, answer) in asks.iter().zip(answers) {
             let Some(meter) = self.meter(ask.scope, &ask.key) else { continue };
             let span = meter.wall.quota.span_ms().unwrap_or_default();
@@ -261,8 +261,8 @@ impl Limits {
     }
 
     /// The store does not answer: from now on the share for emergencies may be spent.
-    pub fn store_is_away(&mut self) {
-        self.store_away = true;
+    pub fn store_is_away(&mut self, now: Now) {
+        self.store_away.get_or_insert(now.mono);
     }
 }
 

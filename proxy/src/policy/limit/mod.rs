@@ -67,10 +67,10 @@ pub struct Limits {
     throttles: Mode,
     keeping: Keeping,
     bookings: Bookings,
-    /// When the shared store last answered something that was asked then; when it was last asked; whether it is away.
+    /// When the shared store last answered something that was asked then; when it was last asked; since when it has been away.
     heard_at: Option<Moment>,
     exchanged_at: Moment,
-    store_away: bool,
+    store_away: Option<Moment>,
     /// Whether everything goes back to the store.
     is_ending: bool,
     /// What the system asked for and the store has not heard.
@@ -93,7 +93,7 @@ impl Limits {
             bookings: Bookings::default(),
             heard_at: None,
             exchanged_at: Moment(0),
-            store_away: false,
+            store_away: None,
             is_ending: false,
             pauses: Vec::new(),
         }
@@ -104,11 +104,12 @@ impl Limits {
         let Keeping::Shared(leases) = self.keeping else {
             return Valid { leased: true, ..Valid::default() };
         };
-        let since = self.heard_at.map(|at| now.mono.0.saturating_sub(at.0));
-        let within = |ms| since.is_some_and(|since| since < ms);
-        let emergency = self.store_away && within(leases.lease_ms.saturating_add(leases.emergency_ms));
-        let leased = within(leases.lease_ms);
-        Valid { leased, emergency, away: self.store_away && !leased }
+        let within = |since: Option<Moment>, ms| since.is_some_and(|at| now.mono.0.saturating_sub(at.0) < ms);
+        let leased = within(self.heard_at, leases.lease_ms);
+        let emergency = within(self.heard_at, leases.lease_ms.saturating_add(leases.emergency_ms));
+        // One that was never heard may only be slow to begin.
+        let away = self.store_away.is_some() && !within(self.store_away, leases.lease_ms);
+        Valid { leased, emergency: self.store_away.is_some() && emergency, away: away && !leased }
     }
 
     /// Other walls from now on; nothing that was counted for one that stays, or changes only its number, is forgotten.
