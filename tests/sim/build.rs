@@ -4,7 +4,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-include!("src/mutants.rs");
+#[path = "src/mutants.rs"]
+mod mutants;
+use mutants::{CREDENTIAL_MUTANTS, MUTANTS, VARIABLE};
 
 /// What is taken, below the sidecar's sources.
 const TAKEN: &[&str] = &[
@@ -20,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/mutants.rs");
+    println!("cargo::rerun-if-changed=src/mutants");
     let sources = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proxy/src");
     let out = PathBuf::from(env::var("OUT_DIR")?).join("sidecar");
     if out.exists() {

@@ -299,20 +299,6 @@ fn what_is_learned_of_an_old_seed_says_nothing_of_the_new_one() {
 }
 
 #[test]
-fn a_family_that_others_began_or_found_dead_is_taken_up_as_it_is() {
-    let mut driven = Driven::holding(TOKEN, terms(HOUR));
-    driven.life.reseeded();
-    assert_eq!(driven.opened(Loaded::Found(kept(4, 0, terms(HOUR)))), Step::Rest);
-    assert_eq!(driven.serve(0), Serving::Token(4));
-    let mut driven = Driven::new(TOKEN);
-    assert_eq!(driven.opened(Loaded::Found(Latest::Dead { version: 4 })), Step::Rest);
-    assert_eq!((driven.serve(0), driven.events()), (Serving::Dead, vec![Event::Dead]));
-    // With another client secret, say, it is worth one attempt.
-    driven.life.reconfigured();
-    assert_eq!(driven.start(), Some(Step::Begin { version: 4 }));
-}
-
-#[test]
 fn a_login_whose_secrets_changed_is_made_anew_once_it_is_used() {
     let mut driven = Driven::new(LOGIN);
     driven.life.reconfigured();

@@ -72,3 +72,17 @@ fn a_store_that_is_away_is_no_provider_that_is_down() {
     driven.failed(Exchanged::StoreAway);
     assert_eq!(driven.events(), [Event::FirstFailure(Failure::Store)]);
 }
+
+#[test]
+fn a_family_that_others_began_or_found_dead_is_taken_up_as_it_is() {
+    let mut driven = Driven::holding(TOKEN, terms(HOUR));
+    driven.life.reseeded();
+    assert_eq!(driven.opened(Loaded::Found(kept(4, 0, terms(HOUR)))), Step::Rest);
+    assert_eq!(driven.serve(0), Serving::Token(4));
+    let mut driven = Driven::new(TOKEN);
+    assert_eq!(driven.opened(Loaded::Found(Latest::Dead { version: 4 })), Step::Rest);
+    assert_eq!((driven.serve(0), driven.events()), (Serving::Dead, vec![Event::Dead]));
+    // With another client secret, say, it is worth one attempt.
+    driven.life.reconfigured();
+    assert_eq!(driven.start(), Some(Step::Begin { version: 4 }));
+}
