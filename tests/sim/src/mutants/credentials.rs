@@ -7,7 +7,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "refreshed-too-late",
         "a token is refreshed when it no longer serves",
-        0,
+        1,
         &[("credential/lifecycle/plan.rs", "const REFRESH_FROM: u32 = 65;", "const REFRESH_FROM: u32 = 95;")],
     ),
     mutant(
@@ -23,7 +23,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "age-ignored",
         "what was won long ago counts as new when it is taken up",
-        7,
+        5,
         &[(
             "credential/lifecycle/plan.rs",
             "let end_of = |life: Duration| now + life.saturating_sub(kept.age);",
@@ -33,7 +33,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "lock-ignored",
         "a refresh is made although somebody else is at it",
-        4,
+        698,
         &[(
             "credential/lifecycle/run.rs",
             "Began::Newer(_) | Began::Held => self.stand_by(Step::Rest, random, now),",
@@ -80,7 +80,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "grant-forgotten",
         "what was granted is given up when the store is away",
-        12,
+        1,
         &[(
             "credential/lifecycle/run.rs",
             "                self.pause = Some(Pause { until: now.mono + wait, why: Some(Failure::Store) });\n            }\n        }\n        self.go(Work::Nothing, Step::Rest)",
@@ -90,7 +90,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "not-repeated",
         "what nobody knows the outcome of waits for the next attempt",
-        23,
+        132,
         &[(
             "credential/lifecycle/run.rs",
             "Exchanged::Unknown if !again => self.exchange(true, now),",
@@ -130,7 +130,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "failure-kept-secret",
         "nobody is told of the first failure",
-        1,
+        2,
         &[(
             "credential/lifecycle/alarm.rs",
             "lapses, told_first: false, told: 0",
@@ -140,7 +140,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "parts-kept-secret",
         "nobody is told how the life that is left runs out",
-        3,
+        9,
         &[(
             "credential/lifecycle/alarm.rs",
             "const LEFT: [u8; 3] = [50, 25, 10];",

@@ -333,7 +333,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "clock-believed",
         "whoever sets the store's clock forward empties its windows",
-        86,
+        171,
         &[("state/exchange.lua", "if now > anchor + mono + JITTER_MS then", "if false then")],
     ),
     mutant(
@@ -348,7 +348,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "store-given-up",
         "a store that did not answer once is not asked again for an hour",
-        8,
+        14,
         &[(
             "state/lease.rs",
             "self.not_before = now.mono + self.pause;",
