@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,6 +32,16 @@ fn project(folder: &Path, generation: &str, token: &str) {
     let _ = symlink("..data/token", folder.join("token"));
 }
 
+/// A sidecar whose secret stands in a folder as Kubernetes mounts it, and that folder.
+async fn with_mounted_secret(upstream: &Upstream) -> (Ferrata, PathBuf) {
+    let setup = Setup::new().unwrap();
+    let folder = setup.folder().join("mounted");
+    project(&folder, "first", "token-of-the-first-generation");
+    let mut probe = connectors::probe(&setup, upstream).unwrap();
+    probe["credentials"]["bot"]["token"] = json!(folder.join("token"));
+    (Ferrata::start(setup.connector("probe", probe)).await.unwrap(), folder)
+}
+
 /// Waits until somebody has used the token, and returns how many requests there were then.
 async fn used(upstream: &Upstream, token: &str) -> usize {
     let look = async || {
@@ -44,12 +54,7 @@ async fn used(upstream: &Upstream, token: &str) -> usize {
 #[tokio::test]
 async fn a_secret_that_is_swapped_twice_under_load_fails_no_call_and_the_old_one_is_gone() {
     let upstream = Upstream::start().await.unwrap();
-    let setup = Setup::new().unwrap();
-    let folder = setup.folder().join("mounted");
-    project(&folder, "first", "token-of-the-first-generation");
-    let mut probe = connectors::probe(&setup, &upstream).unwrap();
-    probe["credentials"]["bot"]["token"] = json!(folder.join("token"));
-    let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
+    let (ferrata, folder) = with_mounted_secret(&upstream).await;
 
     let over = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..CALLERS)
@@ -81,12 +86,7 @@ async fn a_secret_that_is_swapped_twice_under_load_fails_no_call_and_the_old_one
 #[tokio::test]
 async fn a_secret_that_is_torn_is_said_before_anybody_uses_it() {
     let upstream = Upstream::start().await.unwrap();
-    let setup = Setup::new().unwrap();
-    let folder = setup.folder().join("mounted");
-    project(&folder, "first", "token-of-the-first-generation");
-    let mut probe = connectors::probe(&setup, &upstream).unwrap();
-    probe["credentials"]["bot"]["token"] = json!(folder.join("token"));
-    let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
+    let (ferrata, folder) = with_mounted_secret(&upstream).await;
     done(ferrata.mcp().call("probe_read", json!({})).await.unwrap());
 
     project(&folder, "torn", "");

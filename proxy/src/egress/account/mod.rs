@@ -121,8 +121,8 @@ impl Account {
         }
     }
 
-    /// The same for a login, which waits behind nobody: until the wall that stands in its way has room and the store has granted some of it,
-    /// or its time is over.
+    /// The same for a login, which waits behind nobody: until the window that stands in its way has room and the store has granted some of it, or
+    /// its time is over. Full of calls under way, a system refuses it.
     pub async fn enter_for_login(self: &Arc<Self>, request: &Request, again: bool) -> Result<Leave, Refusal> {
         if again && !self.lock().core.pays_again(self.now()) {
             return Err(Refusal::Budget);
