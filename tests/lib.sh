@@ -6,6 +6,8 @@
 passed=0
 failed=0
 failures=()
+# What the failed sections said of it, for the closing lines: the end of a long log is often all that is kept of it.
+reasons=
 skips=()
 [[ ${CI:-} == true ]] && export FERRATA_TESTS_REQUIRE_ALL=1
 
@@ -34,7 +36,17 @@ count() {
     # Failed before or after its tests: a build error, a crash.
     [[ $status != 0 && $f == 0 ]] && f=1
     passed=$((passed + p)) failed=$((failed + f))
-    [[ $status == 0 ]] || failures+=("$name")
+    [[ $status == 0 ]] && return
+    failures+=("$name")
+    reasons+=$(reasons_in "$log")$'\n'
+}
+
+# The failed tests with the first lines of what they said; of a command without such, the last lines.
+reasons_in() {
+    local reasons
+    reasons=$(awk '/^---- .* stdout ----$/ { left = 7 } left-- > 0 { print "  " substr($0, 1, 400) }' "$1" | head -n 40)
+    [[ $reasons ]] || reasons=$(tail -n 10 "$1" | sed 's/^/  /')
+    printf '%s' "$reasons"
 }
 
 # skip WHAT WHY: a failure where nothing may be skipped.
@@ -68,6 +80,7 @@ find_postgres() {
 summary() {
     printf '\n'
     ((${#skips[@]})) && printf 'skipped: %s\n' "${skips[@]}"
+    printf '%s' "$reasons"
     ((${#failures[@]})) && printf 'FAILED: %s\n' "${failures[@]}"
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "${#skips[@]}"
     ((failed == 0))
