@@ -12,10 +12,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use ferrata::admin;
 use ferrata::app::{self, AppError};
 use ferrata::audit::{Audit, Console};
-use ferrata::call::{Answered, Caller, Client, Consent, ToolCall, ToolResult};
+use ferrata::call::{Answered, Ask, Caller, Client, Consent, ToolCall, ToolResult};
 use ferrata::config::{self, Config};
 use ferrata::connector;
 use ferrata::credential::Keepings;
+use ferrata::fault::Fault;
 use ferrata::gate::{self, Authenticator, Catalog, Gate, Slot};
 use ferrata::protocol::stdio;
 use ferrata::reload::Reloader;
@@ -295,42 +296,18 @@ async fn call(
     arguments: String,
     timeout_ms: Option<u64>,
 ) -> Done {
-    let arguments = match RawValue::from_string(arguments) {
-        Ok(arguments) => arguments,
-        Err(e) => {
-            eprintln!("the arguments are not JSON: {e}");
-            return Ok(exit::USAGE);
-        }
-    };
     let config = config::load(&common.config).map_err(AppError::config)?;
     let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
     let caller = identity.caller(&config).await?;
     let gate = gate(common, &config, audit).await?;
-    let catalog = gate.catalog();
-    let Some(tool) = catalog.tool(&caller.agent, tool) else {
-        eprintln!("there is no tool `{tool}`; see `ferrata tools`");
-        return Ok(exit::USAGE);
-    };
-    let timeout = timeout_ms.map(Duration::from_millis);
-    let trace = TraceContext::fresh();
-    let (priority, workflow, idempotency_key, inputs) = (None, None, None, None);
-    let (consent, client) = (Consent::default(), Client::default());
-    let call = ToolCall {
-        arguments,
-        caller,
-        timeout,
-        priority,
-        workflow,
-        idempotency_key,
-        trace,
-        inputs,
-        consent,
-        client,
-    };
-    let outcome = gate.call(&tool, call).await;
+    let outcome = make(&gate, caller, tool, arguments, timeout_ms.map(Duration::from_millis)).await;
     writing.finish().await;
     match outcome {
-        Ok(Answered { result, instead }) => {
+        Err(mistake) => {
+            eprintln!("{mistake}");
+            Ok(exit::USAGE)
+        }
+        Ok(Ok(Answered { result, instead })) => {
             if let Some(instead) = instead {
                 eprintln!("{}", instead.sentence());
             }
@@ -340,12 +317,42 @@ async fn call(
                 ToolResult::Question(_) => Err(AppError::internal("a question without anybody to ask")),
             }
         }
-        Err(fault) => {
+        Ok(Err(fault)) => {
             eprintln!("{}", fault.sentence());
             print(&serde_json::to_string(&*fault).map_err(AppError::internal)?)?;
             Ok(exit::FAULT)
         }
     }
+}
+
+/// Makes a call as an agent does, so that it leaves the same line in the audit. The error is the mistake of whoever wants it made.
+async fn make(
+    gate: &Gate,
+    caller: Caller,
+    name: &str,
+    arguments: String,
+    timeout: Option<Duration>,
+) -> Result<Result<Answered, Fault>, String> {
+    let trace = TraceContext::fresh();
+    let arguments = RawValue::from_string(arguments).map_err(|e| {
+        gate.note_turned_away(Some(name), &Ask { caller: caller.clone(), timeout, trace }, gate::MALFORMED);
+        format!("the arguments are not JSON: {e}")
+    })?;
+    let call = ToolCall {
+        arguments,
+        caller,
+        timeout,
+        priority: None,
+        workflow: None,
+        idempotency_key: None,
+        trace,
+        inputs: None,
+        consent: Consent::default(),
+        client: Client::default(),
+    };
+    let unknown = || format!("there is no tool `{name}`; see `ferrata tools`");
+    let tool = gate.tool(name, &call).ok_or_else(unknown)?;
+    Ok(gate.call(&tool, call).await)
 }
 
 /// What the control socket of a running Ferrata says.

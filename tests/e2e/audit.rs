@@ -97,13 +97,99 @@ async fn what_is_turned_away_has_a_line_too() {
     let forged = json!({ "name": Deed::Write.tool(), "arguments": {}, "requestState": "forged", "inputResponses": {} });
     assert_eq!(ferrata.mcp().exchange("tools/call", forged).await.unwrap()["error"]["code"], -32602);
     let lines = lines(&file, 4).await;
-    let said =
-        |index: usize| (lines[index]["name"].as_str().unwrap(), lines[index]["outcome"].as_str().unwrap());
-    assert_eq!((said(0), said(1)), (("probe_read", "not_allowed"), ("probe_read", "not_allowed")));
+    let expected = [
+        ("probe_read", "not_allowed"),
+        ("probe_read", "not_allowed"),
+        ("nobody_has", "not_found"),
+        ("probe_write", "unusable_state"),
+    ];
+    assert_eq!(lines.iter().map(said).collect::<Vec<_>>(), expected);
     assert_eq!((&lines[0]["agent"], &lines[0]["effect"]), (&json!("default"), &json!("read")));
-    assert_eq!((said(2), said(3)), (("nobody_has", "not_found"), ("probe_write", "unusable_state")));
     assert!(!std::fs::read_to_string(&file).unwrap().contains("hunter2"));
-    assert_eq!((lines.len(), upstream.seen().len()), (4, 0));
+    assert_eq!(upstream.seen().len(), 0);
+}
+
+/// What a line is about and what became of it.
+fn said(line: &Value) -> (&str, &str) {
+    (line["name"].as_str().unwrap(), line["outcome"].as_str().unwrap())
+}
+
+/// What names itself a call of [`Deed::Read`], and is none.
+fn no_calls() -> [Value; 8] {
+    let call = |params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let read = || json!({ "name": Deed::Read.tool(), "arguments": { "note": "hunter2" } });
+    let with = |mut message: Value, member: &str, value: Value| {
+        message[member] = value;
+        message
+    };
+    let meta = |meta: Value| call(with(read(), "_meta", meta));
+    let mut without_id = call(read());
+    without_id.as_object_mut().unwrap().remove("id");
+    [
+        with(call(read()), "jsonrpc", json!("1.0")),
+        with(call(read()), "id", Value::Null),
+        without_id,
+        call(with(read(), "arguments", json!("hunter2"))),
+        meta(json!("hunter2")),
+        meta(json!({ "dev.ferrata/timeoutMs": "soon" })),
+        meta(json!({ "progressToken": {} })),
+        meta(json!({ "io.modelcontextprotocol/protocolVersion": "hunter2" })),
+    ]
+}
+
+#[tokio::test]
+async fn what_only_names_itself_a_call_has_a_line_too() {
+    let upstream = Upstream::start().await.unwrap();
+    let ferrata =
+        Ferrata::start(audited(&upstream, json!({ "to": { "file": "audit.jsonl" } }))).await.unwrap();
+    let (file, agent) = (ferrata.setup().folder().join("audit.jsonl"), ferrata.agent());
+    for message in no_calls() {
+        agent.post("/mcp", &message).await.unwrap();
+    }
+    let nameless = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": [] });
+    agent.post("/mcp", &json!([nameless])).await.unwrap();
+    let address = format!("/v1/tools/{}", Deed::Read.tool());
+    assert_eq!(agent.post(&address, &json!(["hunter2"])).await.unwrap().status, 400);
+    let hasty = agent.with("ferrata-timeout-ms", "hunter2").unwrap();
+    assert_eq!(hasty.post(&address, &json!({})).await.unwrap().status, 400);
+    let typed = agent.with("content-type", "text/plain").unwrap();
+    assert_eq!(typed.post(&address, &json!({})).await.unwrap().status, 415);
+    // No calls, whatever they were meant to be.
+    for bytes in ["hunter2", "{}", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":[]}"#] {
+        agent.send(http::Method::POST, "/mcp", bytes.into()).await.unwrap();
+    }
+    done(Deed::Read.call(&ferrata, json!({})).await);
+    let (tool, lines) = (Deed::Read.tool(), lines(&file, 13).await);
+    let mut expected = vec![(tool.as_str(), "malformed"); 12];
+    expected[8].0 = "unknown";
+    expected.push((tool.as_str(), "ok"));
+    assert_eq!(lines.iter().map(said).collect::<Vec<_>>(), expected);
+    assert_eq!((&lines[0]["agent"], &lines[0]["effect"]), (&json!("default"), &json!("read")));
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("hunter2"));
+    let metrics = ferrata.admin().get("/metrics").await.unwrap().text();
+    // Two of the calls were no messages either, and two arguments.
+    for counted in ["reason=\"malformed\"} 6", "reason=\"not_json\"} 1"] {
+        assert!(metrics.contains(&format!("ferrata_refused_messages_total{{{counted}")), "{metrics}");
+    }
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_turned_away_at_the_shell_has_a_line_too() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = audited(&upstream, json!({ "to": { "file": "audit.jsonl" } }));
+    let setup = setup.with(&["access", "default"], json!({ "allow": ["probe_write"] }));
+    setup.write().unwrap();
+    for (tool, arguments) in
+        [(Deed::Read.tool(), "{}"), ("nobody_has".to_owned(), "{}"), (Deed::Write.tool(), "hunter2")]
+    {
+        let called = cli(setup.folder(), ["call", &tool, arguments]).await.unwrap();
+        assert_eq!(called.status.code(), Some(64), "{}", String::from_utf8_lossy(&called.stderr));
+    }
+    let lines = lines(&setup.folder().join("audit.jsonl"), 3).await;
+    let expected = [("probe_read", "not_allowed"), ("nobody_has", "not_found"), ("probe_write", "malformed")];
+    assert_eq!(lines.iter().map(said).collect::<Vec<_>>(), expected);
+    assert_eq!(upstream.seen().len(), 0);
 }
 
 #[tokio::test]

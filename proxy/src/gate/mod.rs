@@ -29,10 +29,11 @@ pub use auth::{Authenticator, Presented, Unauthorized, named};
 pub use catalog::{Catalog, Found, Listing, Slot, Target, Tool};
 pub use changes::{Changes, List};
 use record::CallRecord;
+pub use record::MALFORMED;
 use seal::{Bound, Memory, Seals, Stage};
 
 use crate::audit::Audit;
-use crate::call::{Answered, Caller, Client, Consent, Deadline, Inputs, ToolCall, ToolResult};
+use crate::call::{Answered, Ask, Caller, Client, Consent, Deadline, Inputs, ToolCall, ToolResult};
 use crate::connector::Admitted;
 use crate::egress::operation::Effect;
 use crate::fault::{Fault, FaultKind, Outcome, quotable};
@@ -123,6 +124,12 @@ impl Gate {
             }
         }
         found
+    }
+
+    /// Writes down what names itself a call of that tool and is turned away before it is one, for the reason that `outcome` names.
+    pub fn note_turned_away(&self, name: Option<&str>, ask: &Ask, outcome: &'static str) {
+        let tool = name.and_then(|name| self.catalog.load().tool_of_anybody(name));
+        record::turned_away(&self.audit, tool.as_deref(), name, ask, outcome);
     }
 
     /// How often each list has changed.

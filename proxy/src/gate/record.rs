@@ -33,6 +33,9 @@ const TOOLS_CALL: &str = "tools/call";
 pub const NOT_ALLOWED: &str = "not_allowed";
 pub const UNUSABLE_STATE: &str = "unusable_state";
 
+/// What is called that names itself a call, and cannot be read as one.
+pub const MALFORMED: &str = "malformed";
+
 /// What metrics call what nobody has, whose names are the agents' to choose.
 const UNKNOWN: &str = "unknown";
 
@@ -238,6 +241,25 @@ pub fn refused(audit: &Audit, tool: &Tool, call: &ToolCall, outcome: &'static st
 pub fn no_such_tool(audit: &Audit, name: &str, call: &ToolCall) {
     let ask = Ask { caller: call.caller.clone(), timeout: None, trace: call.trace };
     unknown(audit, TOOLS_CALL, name, &ask);
+}
+
+/// The same of what names itself a call, of that tool or of none that there is, and does not become one. What it brought nobody has read.
+pub fn turned_away(audit: &Audit, tool: Option<&Tool>, name: Option<&str>, ask: &Ask, outcome: &'static str) {
+    let name = name.map(quotable);
+    let system = super::reserve::SYSTEM.into();
+    let record = match tool {
+        Some(tool) => {
+            CallRecord::new(Subject::Tool(tool), ask.caller.clone(), ask.trace)
+                .audited(audit, 0, |pledge| Audited::new(pledge, None, None))
+        }
+        None => {
+            let details = Details { asked: name.as_deref(), ..Details::default() };
+            CallRecord::of(audit, (TOOLS_CALL, UNKNOWN), &system, ask, details)
+        }
+    };
+    if let Ok(mut record) = record {
+        record.outcome = outcome;
+    }
 }
 
 /// The same of a request for anything that does not exist, or that its caller may not see. Nobody knows what is to be hidden of what it brought.

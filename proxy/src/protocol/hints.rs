@@ -63,6 +63,12 @@ impl Hints {
         })
     }
 
+    /// The trace that a call goes on with, whatever else it says of itself.
+    pub fn trace(meta: MetaHints<'_>, headers: Option<&HeaderMap>) -> TraceContext {
+        let sent = pick(meta.traceparent, headers, TRACE_HEADER).unwrap_or_default();
+        TraceContext::continue_from(sent.as_deref())
+    }
+
     /// For what is no call of a tool: it writes nothing, and needs no key.
     pub fn into_ask(self, caller: Caller) -> Ask {
         let trace = TraceContext::continue_from(self.trace.as_deref());

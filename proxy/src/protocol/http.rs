@@ -13,7 +13,7 @@ use super::hints::{Hints, MetaHints};
 use super::nesting::is_too_deep;
 use super::refusal::Refusal;
 use super::{Endpoint, TOOLS_PATH, body, jsonrpc, not_found, respond};
-use crate::call::{Answered, Caller, Source, ToolResult};
+use crate::call::{Answered, Ask, Caller, Source, ToolResult};
 use crate::fault::{Fault, quotable};
 use crate::server::Body;
 
@@ -80,14 +80,27 @@ impl Endpoint {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let unknown = || Refusal::new(StatusCode::NOT_FOUND, format!("There is no tool {}.", quotable(name)));
-        let hints = Hints::read(MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
-        let arguments = arguments(&body::read_json(headers, body, &self.settings).await?)?;
+        let read = self.read_call(headers, body).await;
+        let (hints, arguments) = read.inspect_err(|refusal| {
+            let trace = Hints::trace(MetaHints::default(), Some(headers));
+            let ask = Ask { caller: caller.clone(), timeout: None, trace };
+            self.gate.note_turned_away(Some(name), &ask, refusal.outcome());
+        })?;
         let call = hints.into_call(arguments, caller);
         let tool = self.gate.tool(name, &call).ok_or_else(unknown)?;
         Ok(match self.gate.call(&tool, call).await {
             Ok(answer) => result(answer),
             Err(fault) => problem(&fault),
         })
+    }
+
+    async fn read_call<B>(&self, headers: &HeaderMap, body: B) -> Result<(Hints, Box<RawValue>), Refusal>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let hints = Hints::read(MetaHints::default(), Some(headers)).map_err(Refusal::bad_request)?;
+        Ok((hints, arguments(&body::read_json(headers, body, &self.settings).await?)?))
     }
 }
 

@@ -65,14 +65,15 @@ impl Error {
     }
 }
 
-/// Text that is not a message, with the `id` if that much could be read.
+/// Text that is not a message, with what could be read of it: the `id`; the method that it names, and its parameters.
 #[derive(Debug)]
 pub struct Malformed<'a> {
     pub id: Option<&'a Id>,
+    pub claim: Option<(Cow<'a, str>, Option<&'a RawValue>)>,
     pub error: Error,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     jsonrpc: Option<&'a RawValue>,
@@ -95,7 +96,7 @@ pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de
 
 /// Reads one message. `text` is one JSON object: batches are taken apart before.
 pub fn parse(text: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
-    let unreadable = |error| Malformed { id: None, error };
+    let unreadable = |error| Malformed { id: None, claim: None, error };
     if is_too_deep(text) {
         return Err(unreadable(Error::new(PARSE_ERROR, "The message is nested too deeply")));
     }
@@ -111,11 +112,16 @@ pub fn parse(text: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
         serde_json::error::Category::Data => no_object(),
         _ => unreadable(Error::new(PARSE_ERROR, format!("The message is not JSON: {error}"))),
     })?;
-    let id = envelope.id.filter(|id| is_id(id));
-    envelope.into_message().map_err(|error| Malformed { id, error })
+    envelope.into_message().map_err(|error| envelope.malformed(error))
 }
 
 impl<'a> Envelope<'a> {
+    fn malformed(self, error: Error) -> Malformed<'a> {
+        let id = self.id.filter(|id| is_id(id));
+        let claim = self.method.and_then(text).map(|method| (method, self.params));
+        Malformed { id, claim, error }
+    }
+
     fn into_message(self) -> Result<Message<'a>, Error> {
         if self.jsonrpc.and_then(text).as_deref() != Some("2.0") {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
@@ -238,6 +244,7 @@ mod tests {
     fn a_readable_id_is_answered_even_when_the_rest_is_not() {
         let malformed = parse(br#"{"jsonrpc":"1.0","id":7,"method":"m"}"#).unwrap_err();
         assert_eq!(malformed.id.map(RawValue::get), Some("7"));
+        assert_eq!(malformed.claim.as_ref().map(|(method, _)| &**method), Some("m"));
         let answer = error(malformed.id, &malformed.error);
         assert!(answer.starts_with(br#"{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"#));
     }

@@ -10,7 +10,10 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::{jsonrpc, respond};
+use crate::fault::FaultKind;
+use crate::gate::MALFORMED;
 use crate::server::Body;
+use crate::telemetry::metric;
 
 /// Why a request is not served at all.
 #[derive(Debug)]
@@ -76,6 +79,14 @@ impl Refusal {
             .with(RETRY_AFTER, HeaderValue::from_static("10"))
     }
 
+    /// What a call is called that is turned away so.
+    pub fn outcome(&self) -> &'static str {
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => FaultKind::Overloaded.traits().label,
+            _ => MALFORMED,
+        }
+    }
+
     /// As a problem document.
     pub fn into_problem(self) -> Response<Body> {
         let title = self.status.canonical_reason().unwrap_or_default();
@@ -95,11 +106,32 @@ impl Refusal {
     }
 
     fn respond(self, content_type: &'static str, body: Vec<u8>) -> Response<Body> {
+        count(reason(self.status));
         let mut response = respond::whole(self.status, content_type, body);
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// Counts a message that is turned away, by one of few reasons.
+pub fn count(reason: &'static str) {
+    metrics::counter!(metric::REFUSED_MESSAGES, "reason" => reason).increment(1);
+}
+
+fn reason(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method",
+        StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+        StatusCode::REQUEST_TIMEOUT => "too_slow",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "not_json",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded",
+        _ => MALFORMED,
     }
 }
 

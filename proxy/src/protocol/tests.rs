@@ -15,11 +15,15 @@ use crate::config::{Agent, Auth, Defaults};
 use crate::gate::{AccessRules, Authenticator, Catalog, Slot};
 use crate::server::{DrainTrigger, drain};
 
-pub(super) fn gate(auth: &Auth) -> Arc<Gate> {
+fn gate(auth: &Auth) -> Arc<Gate> {
+    gate_with(auth, Audit::default())
+}
+
+pub(super) fn gate_with(auth: &Auth, audit: Audit) -> Arc<Gate> {
     let slots = BTreeMap::from([("crm".to_owned(), Slot::Broken("it is a test".to_owned()))]);
     let catalog = Catalog::new(slots, Arc::new(AccessRules::new(None).unwrap()), Defaults::default());
     let agent = Agent { auth: auth.clone(), ..Agent::default() };
-    Arc::new(Gate::new(Authenticator::new(&agent).unwrap(), catalog, Audit::default()))
+    Arc::new(Gate::new(Authenticator::new(&agent).unwrap(), catalog, audit))
 }
 
 fn endpoint_with(auth: &Auth) -> (DrainTrigger, Endpoint) {

@@ -10,6 +10,7 @@ pub const REQUEST_SECONDS: &str = "ferrata_request_seconds";
 pub const BATCH_JOINS: &str = "ferrata_batch_joins_total";
 pub const BATCH_CALLS: &str = "ferrata_batch_calls";
 pub const UNAUTHORIZED: &str = "ferrata_unauthorized_total";
+pub const REFUSED_MESSAGES: &str = "ferrata_refused_messages_total";
 pub const AUDIT_LINES: &str = "ferrata_audit_lines_total";
 pub const AUDIT_FAILING: &str = "ferrata_audit_failing";
 pub const AUDIT_REFUSALS: &str = "ferrata_audit_refusals_total";
@@ -54,6 +55,10 @@ pub fn describe() {
         "How long that took, by MCP method and name as listed."
     );
     describe_counter!(UNAUTHORIZED, "Requests of callers that are not known, by reason.");
+    describe_counter!(
+        REFUSED_MESSAGES,
+        "What agents sent that was turned away before it meant anything, by reason: `malformed`, `unauthorized`, `forbidden`, `not_found`, `method`, `not_acceptable`, `not_json`, `too_large`, `too_slow`, `overloaded`."
+    );
     describe_counter!(AUDIT_LINES, "Lines of the audit, by outcome: `written` or `dropped`.");
     describe_gauge!(AUDIT_FAILING, "1 while the audit cannot be written.");
     describe_counter!(AUDIT_REFUSALS, "Calls that were refused because they could not be written down.");

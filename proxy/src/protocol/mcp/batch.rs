@@ -9,9 +9,10 @@ use http::HeaderMap;
 use serde_json::value::RawValue;
 
 use super::params::Params;
+use super::refused::{self, Claim};
 use super::{Answer, Request, legacy};
 use crate::call::Caller;
-use crate::gate::Gate;
+use crate::gate::{Gate, MALFORMED};
 use crate::protocol::jsonrpc::{self, Error, Message};
 
 /// Messages in one batch. Clients that batch at all send a handful.
@@ -33,7 +34,7 @@ pub async fn answer(
     headers: Option<&HeaderMap>,
     text: &[u8],
 ) -> Result<Option<Vec<u8>>, Error> {
-    let messages = open(text)?;
+    let messages = open(text).inspect_err(|_| refused::count())?;
     let answers = messages.iter().map(|message| answer_one(gate, caller, headers, message.get().as_bytes()));
     let answers: Vec<_> = join_all(answers).await.into_iter().flatten().collect();
     Ok((!answers.is_empty()).then(|| [b"[", answers.join(&b","[..]).as_slice(), b"]"].concat()))
@@ -56,13 +57,23 @@ async fn answer_one(
 ) -> Option<Vec<u8>> {
     let (id, method, params) = match jsonrpc::parse(text) {
         Ok(Message::Request { id, method, params }) => (id, method, params),
-        Ok(Message::Notification { .. } | Message::Response) => return None,
-        Err(malformed) => return Some(jsonrpc::error(malformed.id, &malformed.error)),
+        Ok(Message::Notification { method, params }) => {
+            refused::note(gate, caller, Claim { method: &method, params, headers }, MALFORMED);
+            return None;
+        }
+        Ok(Message::Response) => return None,
+        Err(malformed) => {
+            refused::malformed(gate, caller, &malformed, headers);
+            return Some(jsonrpc::error(malformed.id, &malformed.error));
+        }
     };
     let request = Request { id, method: &method, params, headers, session: None };
     let params = match Params::read(params) {
         Ok(params) => params,
-        Err(error) => return Some(jsonrpc::error(Some(id), &error)),
+        Err(error) => {
+            refused::note(gate, caller, request.into(), MALFORMED);
+            return Some(jsonrpc::error(Some(id), &error));
+        }
     };
     match legacy::answer(gate, caller, request, &params).await {
         Answer::Message { body, .. } => Some(body),

@@ -1,16 +1,18 @@
 //! `tools/call`: what a call brings along beside its arguments, and what its outcome is answered with.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::params::Params;
 use super::reporting::{Expected, Reporting};
-use super::{Answer, Era, Request, headers, http as streamable, modern, results};
-use crate::call::{Answered, Caller, Capabilities, Reporter, ToolResult};
+use super::{Answer, Era, Request, headers, http as streamable, modern, refused, results};
+use crate::call::{Answered, Caller, Capabilities, Reporter, ToolCall, ToolResult};
 use crate::fault::{Fault, quotable};
-use crate::gate::Gate;
+use crate::gate::{Gate, MALFORMED, Tool};
 use crate::protocol::hints::Hints;
 use crate::protocol::jsonrpc::{self, Error, Id};
 
@@ -25,21 +27,14 @@ pub async fn answer(
     params: &Params<'_>,
     era: Era,
 ) -> Result<Answer, Error> {
-    let name = params.name().ok_or_else(|| Error::invalid_params("`name` must say which tool"))?;
+    let note = |_: &Error| refused::note(gate, caller, request.into(), MALFORMED);
+    let (name, mut call) = read(caller, &request, params).inspect_err(note)?;
     let unknown = || Error::invalid_params(format!("Unknown tool: {}", quotable(&name)));
-    let hints = Hints::read(params.hints(), request.headers).map_err(Error::invalid_params)?;
-    let mut call = hints.into_call(params.arguments()?, caller.clone());
     let tool = gate.tool(&name, &call).ok_or_else(unknown)?;
-    if era == Era::Modern {
-        if let Some(headers) = request.headers {
-            headers::check_mirrors(headers, tool.mirrors(), &call.arguments)?;
-        }
-        call.client.can_bring = Some(params.capabilities());
-        call.inputs = params.inputs()?;
-        gate.recall(&tool, &mut call).map_err(|_| unusable_state())?;
-    }
+    let token = read_rest(&mut call, &tool, &request, params, era).inspect_err(note)?;
+    gate.recall(&tool, &mut call).map_err(|_| unusable_state())?;
     let client = Client { id: request.id, era, can_bring: call.client.can_bring.unwrap_or_default() };
-    let token = params.progress_token()?.filter(|_| hears_messages(&request));
+    let token = token.filter(|_| hears_messages(&request));
     if token.is_none() && (era == Era::Modern || request.session.is_none()) {
         return Ok(client.answer(gate.call(&tool, call).await));
     }
@@ -54,6 +49,35 @@ pub async fn answer(
         Client { id: &id, era, can_bring }.render(result)
     };
     Ok(Answer::Reporting(Reporting::start(caller, &request, progress, ends)))
+}
+
+/// The tool's name, and the call as far as it is the same for every tool and era.
+fn read<'a>(
+    caller: &Caller,
+    request: &Request<'_>,
+    params: &Params<'a>,
+) -> Result<(Cow<'a, str>, ToolCall), Error> {
+    let name = params.name().ok_or_else(|| Error::invalid_params("`name` must say which tool"))?;
+    let hints = Hints::read(params.hints(), request.headers).map_err(Error::invalid_params)?;
+    Ok((name, hints.into_call(params.arguments()?, caller.clone())))
+}
+
+/// The rest of the call, and under what progress is reported.
+fn read_rest<'a>(
+    call: &mut ToolCall,
+    tool: &Tool,
+    request: &Request<'_>,
+    params: &Params<'a>,
+    era: Era,
+) -> Result<Option<&'a RawValue>, Error> {
+    if era == Era::Modern {
+        if let Some(headers) = request.headers {
+            headers::check_mirrors(headers, tool.mirrors(), &call.arguments)?;
+        }
+        call.client.can_bring = Some(params.capabilities());
+        call.inputs = params.inputs()?;
+    }
+    params.progress_token()
 }
 
 /// Whether anything but the answer can reach the client while it waits.
@@ -103,7 +127,6 @@ pub fn missing(capabilities: Capabilities) -> Error {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
-    use serde_json::value::RawValue;
 
     use super::*;
     use crate::call::Question;

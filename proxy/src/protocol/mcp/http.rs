@@ -13,9 +13,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::listen::{Feed, Listener};
+use super::refused::{self, Claim};
 use super::reporting::Said;
 use super::{Answer, Params, Request, Session, answer, batch, headers, modern, version};
 use crate::call::Caller;
+use crate::gate::MALFORMED;
 use crate::protocol::jsonrpc::{self, Error, Message};
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{Endpoint, body, respond};
@@ -65,10 +67,15 @@ impl Endpoint {
                 if method == "notifications/cancelled" {
                     self.cancel(caller, headers, params);
                 }
+                let claim = Claim { method: &method, params, headers: Some(headers) };
+                refused::note(&self.gate, caller, claim, MALFORMED);
                 Ok(acknowledge(headers))
             }
             Ok(Message::Response) => Ok(acknowledge(headers)),
-            Err(malformed) => Ok(bad_request(malformed.id, &malformed.error)),
+            Err(malformed) => {
+                refused::malformed(&self.gate, caller, &malformed, Some(headers));
+                Ok(bad_request(malformed.id, &malformed.error))
+            }
         }
     }
 
@@ -128,6 +135,7 @@ impl Endpoint {
     async fn batch(&self, caller: &Caller, headers: &HeaderMap, text: &[u8]) -> Response<Body> {
         // The revision of batches had no header for its name; a client that does name another one has none.
         if headers::version(headers).is_some_and(|version| version != version::WITH_BATCHES) {
+            refused::count();
             return bad_request(None, &batch::not_in_this_revision());
         }
         match batch::answer(&self.gate, caller, Some(headers), text).await {

@@ -16,6 +16,7 @@ mod modern;
 mod notifications;
 mod params;
 mod prompts;
+pub mod refused;
 mod reporting;
 mod resources;
 mod results;
@@ -36,7 +37,7 @@ pub use results::Era;
 use super::jsonrpc::{self, Error, Id};
 use crate::call::Caller;
 use crate::fault::Fault;
-use crate::gate::{Gate, Listing};
+use crate::gate::{Gate, Listing, MALFORMED};
 
 /// One request, with what its transport adds to it.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,10 @@ impl Answer {
 pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>) -> Answer {
     let params = match Params::read(request.params) {
         Ok(params) => params,
-        Err(error) => return Answer::error(request.id, StatusCode::BAD_REQUEST, &error),
+        Err(error) => {
+            refused::note(gate, caller, request.into(), MALFORMED);
+            return Answer::error(request.id, StatusCode::BAD_REQUEST, &error);
+        }
     };
     if modern::claims(&request, &params) {
         modern::answer(gate, caller, request, &params).await

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::params::{Params, is_object};
 use super::version::{self, MODERN};
-use super::{Answer, Era, Request, Subscription, call, headers, results};
+use super::{Answer, Era, Request, Subscription, call, headers, refused, results};
 use crate::call::Caller;
-use crate::gate::Gate;
+use crate::gate::{Gate, MALFORMED};
 use crate::protocol::jsonrpc::{self, Error};
 
 /// The request's revision is not spoken here.
@@ -27,6 +27,7 @@ pub fn claims(request: &Request<'_>, params: &Params<'_>) -> bool {
 
 pub async fn answer(gate: &Arc<Gate>, caller: &Caller, request: Request<'_>, params: &Params<'_>) -> Answer {
     if let Err(error) = admit(&request, params) {
+        refused::note(gate, caller, request.into(), MALFORMED);
         return Answer::error(request.id, StatusCode::BAD_REQUEST, &error);
     }
     let served = match request.method {

@@ -14,8 +14,9 @@ use tracing::{error, warn};
 use super::lines::{Line, Lines};
 use crate::call::Caller;
 use crate::fault::{Fault, FaultKind};
-use crate::gate::{Changes, Gate};
+use crate::gate::{Changes, Gate, MALFORMED};
 use crate::protocol::jsonrpc::{self, Error, Id, Message};
+use crate::protocol::mcp::refused::{self, Claim};
 use crate::protocol::mcp::{
     self, Answer, Feed, Listener, Params, Reporting, Request, Said, Subscription, batch, version,
 };
@@ -87,7 +88,10 @@ impl Session {
                 Ok(()) = self.changes.changed(), if self.agreed.is_some() => self.tell_changes().await,
                 line = lines.next() => match line {
                     Ok(Some(Line::Whole(text))) => self.handle(text).await,
-                    Ok(Some(Line::TooLong)) => self.refuse(None, &Error::invalid_request("The line is too long")).await,
+                    Ok(Some(Line::TooLong)) => {
+                        refused::count();
+                        self.refuse(None, &Error::invalid_request("The line is too long")).await;
+                    }
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
                 },
@@ -122,8 +126,14 @@ impl Session {
             Ok(Message::Notification { method, params }) if method == "notifications/cancelled" => {
                 self.cancel(params)
             }
-            Ok(Message::Notification { .. } | Message::Response) => {}
-            Err(malformed) => self.refuse(malformed.id, &malformed.error).await,
+            Ok(Message::Notification { method, params }) => {
+                self.note(Claim { method: &method, params, headers: None }, MALFORMED);
+            }
+            Ok(Message::Response) => {}
+            Err(malformed) => {
+                refused::malformed(&self.gate, &self.caller, &malformed, None);
+                self.refuse(malformed.id, &malformed.error).await;
+            }
         }
     }
 
@@ -146,7 +156,11 @@ impl Session {
     async fn start_call(&mut self, request: Request<'_>, text: &[u8]) {
         if self.running.len() >= MAX_RUNNING {
             let full = format!("{MAX_RUNNING} calls of this agent are under way.");
+            self.note(request.into(), FaultKind::Overloaded.traits().label);
             return self.send(mcp::fail(request, &Fault::new(FaultKind::Overloaded, full))).await;
+        }
+        if self.running.contains_key(request.id.get()) {
+            self.note(request.into(), MALFORMED);
         }
         let (gate, caller, out) = (self.gate.clone(), self.caller.clone(), self.out.clone());
         // A borrowed message cannot move along with its text, so the task reads it again.
@@ -192,6 +206,7 @@ impl Session {
 
     async fn start_batch(&mut self, text: Vec<u8>) {
         if self.agreed != Some(version::WITH_BATCHES) {
+            refused::count();
             return self.refuse(None, &batch::not_in_this_revision()).await;
         }
         // Never closed.
@@ -204,6 +219,11 @@ impl Session {
                 out.send(answers).await.ok();
             }
         });
+    }
+
+    /// Writes down what names itself a call and is turned away.
+    fn note(&self, claim: Claim<'_>, outcome: &'static str) {
+        refused::note(&self.gate, &self.caller, claim, outcome);
     }
 
     /// A cancelled request gets no answer.
@@ -266,11 +286,16 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::config::Auth;
+    use crate::audit::{Audit, Console};
+    use crate::config::{self, AuditFile, AuditQueue, AuditSink, Auth, OnAuditFailure};
 
     fn session() -> (Session, mpsc::Receiver<Vec<u8>>) {
+        audited(Audit::default())
+    }
+
+    fn audited(audit: Audit) -> (Session, mpsc::Receiver<Vec<u8>>) {
         let (out, unread) = mpsc::channel(8);
-        let gate = crate::protocol::tests::gate(&Auth::None);
+        let gate = crate::protocol::tests::gate_with(&Auth::None, audit);
         (Session::new(gate, Caller::anonymous(), out, Duration::ZERO), unread)
     }
 
@@ -315,6 +340,36 @@ mod tests {
         let call = json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "crm_x"}});
         session.handle(call.to_string().into_bytes()).await;
         assert!(String::from_utf8(unread.recv().await.unwrap()).unwrap().contains("overloaded"));
+    }
+
+    #[tokio::test]
+    async fn what_is_turned_away_is_written_down_if_it_names_itself_a_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = AuditSink::File(AuditFile { file: folder.path().join("audit") });
+        let config = config::Audit { to, on_failure: OnAuditFailure::Stop, queue: AuditQueue::default() };
+        let (audit, writing) = Audit::start(Some(&config), Console::Stderr).unwrap();
+        let (mut session, _unread) = audited(audit);
+        let message = |id: &str, method: &str| {
+            let params = r#"{"name":"crm_x"}"#;
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#).into_bytes()
+        };
+        session.start(&id("0"), std::future::pending()).await;
+        session.handle(message("0", "tools/call")).await;
+        session.handle(message("null", "tools/call")).await;
+        for number in 1..MAX_RUNNING {
+            session.start(&id(&number.to_string()), std::future::pending()).await;
+        }
+        for no_call in [message("null", "tools/list"), message("1", "prompts/get"), b"nonsense".to_vec()] {
+            session.handle(no_call).await;
+        }
+        session.handle(message("\"x\"", "tools/call")).await;
+        drop(session);
+        writing.finish().await;
+        let text = std::fs::read_to_string(folder.path().join("audit")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let said: Vec<_> = lines.map(|line| (line["name"].clone(), line["outcome"].clone())).collect();
+        let turned_away = |outcome: &str| (json!("crm_x"), json!(outcome));
+        assert_eq!(said, ["malformed", "malformed", "overloaded"].map(turned_away));
     }
 
     #[tokio::test]
