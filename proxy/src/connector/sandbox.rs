@@ -45,6 +45,7 @@ pub struct Sandboxes {
     pub runtime: Arc<Runtime>,
     running: Semaphore,
     logins: Semaphore,
+    logins_of_all: &'static Semaphore,
     waiting: AtomicUsize,
     /// Kept for the next run, if the operator allows it. Together with the running ones never more than may run.
     idle: Arc<Idle<Sandbox>>,
@@ -53,7 +54,8 @@ pub struct Sandboxes {
 impl Sandboxes {
     pub fn new(loaded: Loaded, runtime: Arc<Runtime>) -> Self {
         let (running, logins) = (Semaphore::new(runtime.bounds.concurrent), Semaphore::new(MAX_LOGINS));
-        Self { loaded, runtime, running, logins, waiting: AtomicUsize::new(0), idle: Idle::new() }
+        let (waiting, idle) = (AtomicUsize::new(0), Idle::new());
+        Self { loaded, runtime, running, logins, logins_of_all: &LOGINS, waiting, idle }
     }
 
     /// Runs `work` in a sandbox, within the scope's deadline and the bounds.
@@ -80,7 +82,7 @@ impl Sandboxes {
     ) -> Result<R, Fault> {
         let ran = async {
             let _of_connector = self.logins.acquire().await.map_err(Fault::internal)?;
-            let _of_all = LOGINS.acquire().await.map_err(Fault::internal)?;
+            let _of_all = self.logins_of_all.acquire().await.map_err(Fault::internal)?;
             let mut sandbox = self.fresh(Run::new(Arc::clone(&self.runtime), Arc::clone(&scope))).await?;
             self.work(&mut sandbox, work).await
         };

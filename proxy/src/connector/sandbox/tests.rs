@@ -22,8 +22,11 @@ const START_BLOCKS: &str = include_str!("start_blocks.wat");
 const TIME: Duration = Duration::from_secs(10);
 
 fn sandboxes(wat: &str, bounds: config::Sandbox) -> Sandboxes {
-    let engine = Engine::new().unwrap();
-    let loaded = component::load(&engine, &CompiledCache::none(), &wat::parse_str(wat).unwrap()).unwrap();
+    sandboxes_of(&Engine::new().unwrap(), wat, bounds)
+}
+
+fn sandboxes_of(engine: &Engine, wat: &str, bounds: config::Sandbox) -> Sandboxes {
+    let loaded = component::load(engine, &CompiledCache::none(), &wat::parse_str(wat).unwrap()).unwrap();
     let connector: Arc<str> = "test".into();
     let (operations, upstreams) = (Operations::default(), Arc::new(Upstreams::default()));
     let credentials = Arc::new(Credentials::new([]));
@@ -195,4 +198,93 @@ async fn a_call_waits_for_a_sandbox_no_longer_than_its_deadline() {
     assert_eq!(running.unwrap_err().kind, FaultKind::DeadlineExceeded);
     assert_eq!(waiting.unwrap_err().kind, FaultKind::Overloaded);
     assert_eq!(call(&sandboxes, "a").await, 1);
+}
+
+/// Some connectors, and no others whose logins count.
+fn connectors<const N: usize>() -> [Sandboxes; N] {
+    let engine = Engine::new().unwrap();
+    let logins_of_all: &'static Semaphore = Box::leak(Box::new(Semaphore::new(MAX_LOGINS_OF_ALL)));
+    std::array::from_fn(|_| Sandboxes {
+        logins_of_all,
+        ..sandboxes_of(&engine, COUNTS, config::Sandbox::default())
+    })
+}
+
+/// Places for logins that are free, of the connector and of all.
+fn free(connector: &Sandboxes) -> (usize, usize) {
+    (connector.logins.available_permits(), connector.logins_of_all.available_permits())
+}
+
+/// Where logins are answered, and how many wait there.
+struct Desk {
+    waiting: AtomicUsize,
+    most: AtomicUsize,
+    answers: Semaphore,
+}
+
+impl Desk {
+    async fn log_in(&self, connector: &Sandboxes) -> Result<(), Fault> {
+        let login = connector.run_login(scope("a"), async |_| {
+            let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(waiting, Ordering::Relaxed);
+            self.answers.acquire().await?.forget();
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            Ok(())
+        });
+        login.await
+    }
+}
+
+#[tokio::test]
+async fn logins_at_once_are_bounded_by_connector_and_in_all_and_one_too_many_waits() {
+    let connectors = connectors::<4>();
+    let desk = Desk { waiting: AtomicUsize::new(0), most: AtomicUsize::new(0), answers: Semaphore::new(0) };
+    let logins = |connector| join_all((0..=MAX_LOGINS).map(|_| desk.log_in(connector)));
+    let mut of_one = std::pin::pin!(logins(&connectors[0]));
+    assert!(poll_immediate(of_one.as_mut()).await.is_none());
+    assert_eq!(desk.waiting.load(Ordering::Relaxed), MAX_LOGINS);
+    let mut of_others = std::pin::pin!(join_all(connectors[1..].iter().map(logins)));
+    assert!(poll_immediate(of_others.as_mut()).await.is_none());
+    assert_eq!(desk.waiting.load(Ordering::Relaxed), MAX_LOGINS_OF_ALL);
+    // Each that ends makes room for one.
+    desk.answers.add_permits(connectors.len() * (MAX_LOGINS + 1));
+    let (of_one, of_others) = tokio::join!(of_one, of_others);
+    assert!(of_one.into_iter().chain(of_others.into_iter().flatten()).all(|ended| ended.is_ok()));
+    assert_eq!(desk.most.load(Ordering::Relaxed), MAX_LOGINS_OF_ALL);
+    assert_eq!(free(&connectors[0]), (MAX_LOGINS, MAX_LOGINS_OF_ALL));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_gives_its_place_back_however_it_ends() {
+    let [connector] = connectors();
+    let all = (MAX_LOGINS, MAX_LOGINS_OF_ALL);
+    let one_less = (MAX_LOGINS - 1, MAX_LOGINS_OF_ALL - 1);
+    let failed = connector.run_login(scope("a"), async |_| {
+        assert_eq!(free(&connector), one_less);
+        Err::<(), _>(wasmtime::Error::msg("a trap"))
+    });
+    assert_eq!(failed.await.unwrap_err().kind, FaultKind::ConnectorFailed);
+    assert_eq!(free(&connector), all);
+    let never = || connector.run_login(scope("a"), async |_| pending::<wasmtime::Result<()>>().await);
+    {
+        let mut given_up = std::pin::pin!(never());
+        assert!(poll_immediate(given_up.as_mut()).await.is_none());
+        assert_eq!(free(&connector), one_less);
+    }
+    assert_eq!(free(&connector), all);
+    assert_eq!(never().await.unwrap_err().kind, FaultKind::DeadlineExceeded);
+    assert_eq!(free(&connector), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_waits_for_a_place_no_longer_than_its_time_and_leaves_the_queue_with_it() {
+    let [connector] = connectors();
+    let places = connector.logins.acquire_many(MAX_LOGINS as u32).await.unwrap();
+    let began = Instant::now();
+    let waited = connector.run_login(scope("a"), count).await;
+    assert_eq!(waited.unwrap_err().kind, FaultKind::DeadlineExceeded);
+    assert_eq!(began.elapsed(), TIME + GRACE);
+    drop(places);
+    assert_eq!(free(&connector), (MAX_LOGINS, MAX_LOGINS_OF_ALL));
+    assert_eq!(connector.run_login(scope("a"), count).await.unwrap(), 1);
 }
