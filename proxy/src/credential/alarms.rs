@@ -116,3 +116,6 @@ fn of_lifecycle(status: &Status) -> Vec<Alarm> {
         lost.map(|_| (RECORD_LOST, "the shared state had lost its record, and got it back".to_owned()));
     state.into_iter().chain(lacks).chain(ends).chain(lost).collect()
 }
+
+#[cfg(test)]
+mod tests;
