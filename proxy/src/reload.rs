@@ -3,6 +3,7 @@
 //! A change is tried aside and takes effect as a whole, or not at all: what cannot be loaded leaves the old in force and says so. Calls in
 //! flight finish on the generation that they started on.
 
+mod ages;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -77,15 +78,6 @@ impl Connectors {
     /// The walls in front of the upstreams.
     pub fn accounts(&self) -> &Arc<Accounts> {
         &self.accounts
-    }
-
-    /// Says whose secrets should have been replaced.
-    fn look_at_ages(&self) {
-        for (name, entry) in &self.loaded {
-            if let Some(connector) = entry.slot.connector() {
-                connector.credentials().look_at_ages(name);
-            }
-        }
     }
 
     /// The catalogue of what is in force.
@@ -169,9 +161,11 @@ impl Reloader {
 
     /// Looks whenever something around the files changes, until the drain begins.
     pub async fn run(self, drain: Drain) {
-        // Beside each other: a secret does not wait for a component that compiles.
+        // Beside each other: a secret does not wait for a component that compiles, and neither for a store.
         let secrets = secrets::follow(Arc::clone(&self.gate), drain.clone());
-        tokio::join!(secrets, self.follow(drain));
+        let sightings = Arc::clone(&self.connectors.keepings.sightings);
+        let ages = ages::follow(Arc::clone(&self.gate), sightings, drain.clone());
+        tokio::join!(secrets, ages, self.follow(drain));
     }
 
     async fn follow(mut self, mut drain: Drain) {
@@ -194,7 +188,6 @@ impl Reloader {
 
     /// One look at all files.
     async fn look(&mut self) {
-        self.connectors.look_at_ages();
         let reconfigured = self.look_at_config();
         if !self.connectors.follow(&self.config).await && !reconfigured {
             return;

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ferrata_sandbox::slack::Slack;
 use ferrata_sandbox::{Clock, Failure, Sandbox};
@@ -279,6 +279,42 @@ async fn what_cannot_be_read_from_the_start_and_what_is_too_old_are_said_before_
     let ferrata = Ferrata::start(setup.connector("probe", probe)).await.unwrap();
     told(&ferrata, "id", "account", "unreadable", "unreadable").await;
     told(&ferrata, "probe", "bot", "good", "rotation_due").await;
+}
+
+#[tokio::test]
+async fn a_key_is_as_old_in_a_new_pod_as_it_was_in_the_one_before() {
+    let (upstream, kept) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
+    let start = async |key: &str, days: u64| {
+        let setup = durable(Setup::new().unwrap(), kept.path());
+        let mut probe = connectors::probe(&setup, &upstream).unwrap();
+        let file = setup.file("mounted/token", key).unwrap();
+        let written = SystemTime::now() - Duration::from_secs(days * 86_400);
+        fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
+        probe["credentials"]["bot"]["token"] = json!(file);
+        Ferrata::start(setup.connector("probe", probe)).await.unwrap()
+    };
+    let aged = async |ferrata: &Ferrata, days: u64| {
+        let look = async || {
+            let status = ferrata.control().get("/status").await.unwrap().json();
+            let bot = &status["connectors"]["probe"]["credentials"]["bot"];
+            (bot["secrets_age_doubt"].is_null() && bot["secrets_age_days"] == days).then_some(())
+        };
+        wait::until("its age", look).await.unwrap();
+    };
+    let ferrata = start("a-key-of-last-summer", 100).await;
+    aged(&ferrata, 100).await;
+    assert!(ferrata.stop().await.unwrap().success());
+
+    let ferrata = start("a-key-of-last-summer", 0).await;
+    aged(&ferrata, 100).await;
+    told(&ferrata, "probe", "bot", "good", "rotation_due").await;
+    // Replaced at last.
+    fs::write(ferrata.setup().folder().join("mounted/token"), "a-key-of-this-autumn").unwrap();
+    aged(&ferrata, 0).await;
+    assert!(ferrata.stop().await.unwrap().success());
+    let stored = fs::read(kept.path().join("state.redb")).unwrap();
+    let stored = String::from_utf8_lossy(&stored);
+    assert!(!stored.contains("a-key-of") && !stored.contains("probe/bot"));
 }
 
 #[tokio::test]

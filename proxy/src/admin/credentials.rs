@@ -69,6 +69,8 @@ fn cell(member: &str, credential: &Value) -> String {
     match &credential[member] {
         // What has no session is as old as the operator's secrets.
         Value::Null if member == "age_seconds" => match &credential["secrets_age_days"] {
+            // As far as is known.
+            Value::Number(days) if !credential["secrets_age_doubt"].is_null() => format!("≥{days} d"),
             Value::Number(days) => format!("{days} d"),
             _ => "-".to_owned(),
         },
@@ -101,6 +103,10 @@ mod tests {
         let status = json!({ "connectors": { "crm": { "credentials": {
             "ends": { "kind": "refresh-token", "state": "good", "version": 3, "alarms": ["refresh_token_day"] },
             "key": { "kind": "static", "state": "good", "version": 1, "secrets_age_days": 5, "alarms": [] },
+            "later": {
+                "kind": "static", "state": "good", "version": 1, "secrets_age_days": 5, "alarms": [],
+                "secrets_age_doubt": "no answer within 2s",
+            },
             "login": {
                 "kind": "refresh-token", "state": "dead", "version": 7, "last_error": "invalid_grant",
                 "alarms": ["dead"],
@@ -110,6 +116,7 @@ mod tests {
         assert!(table.starts_with("credential  kind           state  version  age"), "{table}");
         assert!(table.contains("crm/login   refresh-token  dead   7        -"), "{table}");
         assert!(table.contains("crm/key     static         good   1        5 d"), "{table}");
+        assert!(table.contains("crm/later   static         good   1        ≥5 d"), "{table}");
         assert!(
             table.ends_with("crm/ends: refresh_token_day\ncrm/login: dead\ncrm/login: invalid_grant\n"),
             "{table}"

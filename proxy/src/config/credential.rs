@@ -41,7 +41,8 @@ pub struct Credential {
     /// How old the secrets may be; past that there is an alarm. 90 days when absent, and no bound for a refresh token.
     #[serde(default)]
     pub rotate: Option<Days>,
-    /// When the secrets were made, as `2026-08-01`. Otherwise the times of their files say it, which in a pod may be when it started.
+    /// When the secrets were made, as `2026-08-01`. Otherwise the times of their files say it, which in a pod may be when it started, and
+    /// what is remembered of when they were first seen: nothing in `state: memory`, or without `state.key`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub issued: Option<jiff::civil::Date>,

@@ -324,7 +324,7 @@ impl NeededCredential {
         let rotation = granted.rotation().map(|every| Rotation::new(every, issued));
         let credential =
             Credential::fixed(Arc::clone(&name), upstreams, positions, granted.sign, Arc::clone(&fields))
-                .rotated(rotation)
+                .rotated(rotation, Arc::clone(&keepings.sightings))
                 .needing(self.scopes.clone());
         if granted.kind == CredentialKind::Static {
             return Ok(credential);

@@ -1,18 +1,48 @@
-//! How old the operator's secrets are, and whether they should have been replaced by now.
+//! How old the operator's secrets are, and whether they should have been replaced by now. When a value was first seen is [`sightings`](super::sightings)'.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Credential;
+use super::sightings::{Sighting, Since};
+
 /// How often an alarm is repeated while nothing is done about it.
 const AGAIN_AFTER_SECONDS: i64 = 86_400;
+
+impl Credential {
+    /// Since when the secret is known that is known for longest, by the operator's word or else by the earliest of its file's time and its first sight.
+    pub(super) fn made(&self) -> Since {
+        if let Some(issued) = self.rotation.as_ref().and_then(|rotation| rotation.issued) {
+            return Since { at: Some(issued), doubt: None };
+        }
+        let secrets = self.fields.secrets().into_iter().map(|(_, secret, changed)| {
+            let since = self.sightings.as_ref().map(|sightings| sightings.since(&secret)).unwrap_or_default();
+            Since { at: since.at.into_iter().chain(changed).min(), ..since }
+        });
+        let earliest =
+            |a: Since, b: Since| Since { at: a.at.into_iter().chain(b.at).min(), doubt: a.doubt.or(b.doubt) };
+        secrets.reduce(earliest).unwrap_or_default()
+    }
+
+    /// The secrets whose age matters, as they are now.
+    pub(super) fn in_use(&self, connector: &str) -> Vec<Sighting> {
+        let secrets = self.rotation.iter().flat_map(|_| self.fields.secrets());
+        let sighting = |(field, secret, changed): (String, _, _)| Sighting {
+            place: format!("{connector}/{}/{field}", self.name),
+            secret,
+            changed,
+        };
+        secrets.map(sighting).collect()
+    }
+}
 
 /// When secrets must be replaced.
 #[derive(Debug)]
 pub struct Rotation {
     pub every: Duration,
-    /// When they were made, if the operator says; otherwise their files' times say it.
+    /// When they were made, if the operator says.
     pub issued: Option<Timestamp>,
     /// When it was last told that they are too old, in seconds since 1970.
     told: AtomicI64,
@@ -24,19 +54,19 @@ impl Rotation {
     }
 
     /// When they are due to be replaced, by what is known of when they were made.
-    pub fn due(&self, changed: Option<Timestamp>) -> Option<Timestamp> {
-        self.issued.or(changed)?.checked_add(self.every).ok()
+    pub fn due(&self, made: Option<Timestamp>) -> Option<Timestamp> {
+        self.issued.or(made)?.checked_add(self.every).ok()
     }
 
     /// How old they are.
-    pub fn age(&self, changed: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
-        let age = now.duration_since(self.issued.or(changed)?);
+    pub fn age(&self, made: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+        let age = now.duration_since(self.issued.or(made)?);
         Some(Duration::try_from(age).unwrap_or_default())
     }
 
     /// Whether it must be told now that they are too old: once a day.
-    pub fn must_be_told(&self, changed: Option<Timestamp>, now: Timestamp) -> bool {
-        if self.due(changed).is_none_or(|due| now < due) {
+    pub fn must_be_told(&self, made: Option<Timestamp>, now: Timestamp) -> bool {
+        if self.due(made).is_none_or(|due| now < due) {
             self.told.store(i64::MIN, Ordering::Relaxed);
             return false;
         }

@@ -42,8 +42,7 @@ impl Credential {
     pub(super) fn alarms(&self) -> Vec<Alarm> {
         let unreadable = self.problem().map(|reason| (UNREADABLE, reason));
         let refused = self.is_refused().then(|| (REFUSED, "the system does not accept it".to_owned()));
-        let changed = self.fields.changed();
-        let due = self.rotation.as_ref().and_then(|rotation| rotation.due(changed));
+        let due = self.rotation.as_ref().and_then(|rotation| rotation.due(self.made().at));
         let due = due.filter(|due| *due <= Timestamp::now());
         let due = due.map(|due| (ROTATION_DUE, format!("it should have been replaced by {due:.0}")));
         let users = self.users.as_ref().and_then(|users| users.trouble());

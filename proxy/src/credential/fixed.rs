@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::source::Source;
@@ -117,10 +118,14 @@ impl FixedFields {
         })
     }
 
-    /// When the secret was changed that was not changed for longest; none if none is in a file. A name beside it may stay the same for ever.
-    pub fn changed(&self) -> Option<jiff::Timestamp> {
-        let secrets = self.sources.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()));
-        secrets.filter_map(|(_, source)| source.changed()).min()
+    /// The newest secrets by field, and when their files were changed. None while they cannot be read. Names beside them may stay the same for ever.
+    pub fn secrets(&self) -> Vec<(String, SecretValue, Option<Timestamp>)> {
+        let _looked = self.current();
+        let newest = self.last().as_ref().map(|reading| Arc::clone(&reading.material));
+        let fields = newest.iter().flat_map(|material| &material.fields);
+        let secrets = fields.filter(|(name, value)| !NAMES.contains(&name.as_str()) && !value.is_public());
+        let changed = |name: &str| self.sources.get(name).and_then(Source::changed);
+        secrets.map(|(name, value)| (name.clone(), value.clone(), changed(name))).collect()
     }
 
     /// Why what stands there now is not in force.
@@ -373,16 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_that_was_not_replaced_for_longest_says_the_age() {
+    fn secrets_are_told_with_the_times_of_their_files_and_names_are_none() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, day: u64| {
             let path = folder.path().join(name);
-            let written = std::fs::File::create(&path).unwrap();
+            std::fs::write(&path, name).unwrap();
+            let written = std::fs::File::options().write(true).open(&path).unwrap();
             written.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(day * 86_400)).unwrap();
             (name.to_owned(), Source::File(path))
         };
         let fields = FixedFields::new([file("client_id", 1), file("key", 20), file("secret", 10)].into());
-        assert_eq!(fields.changed().unwrap().as_second(), 10 * 86_400);
+        let day = |time: Option<Timestamp>| time.unwrap().as_second() / 86_400;
+        let secrets = fields.secrets().into_iter().map(|(name, _, changed)| (name, day(changed)));
+        assert_eq!(secrets.collect::<Vec<_>>(), [("key".to_owned(), 20), ("secret".to_owned(), 10)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::record::Sealer;
+use super::sightings::Sightings;
 use super::store::Store;
 use super::store::closed::Closed;
 use super::store::memory::Memory;
@@ -25,6 +26,8 @@ impl Keeping {
 #[derive(Clone)]
 pub struct Keepings {
     durable: Result<Keeping, Arc<str>>,
+    /// Since when secrets are in use.
+    pub sightings: Arc<Sightings>,
     /// Whether credentials are kept alive before anybody asks.
     pub eager: bool,
 }
@@ -32,14 +35,17 @@ pub struct Keepings {
 impl Keepings {
     /// For a process that serves.
     pub fn serving(durable: Result<Keeping, String>) -> Self {
-        Self { durable: durable.map_err(Arc::from), eager: true }
+        let durable = durable.map_err(Arc::from);
+        let sightings = Arc::new(Sightings::new(durable.clone()));
+        Self { durable, sightings, eager: true }
     }
 
     /// For a command that works once, beside a process that may be serving: what is kept is not its to spend.
     pub fn of_a_command() -> Self {
         let why = "a refresh token is the running sidecar's to spend, and not a command's";
         let keeping = Keeping { store: Arc::new(Closed(why.into())), ..Keeping::in_memory() };
-        Self { durable: Ok(keeping), eager: false }
+        let sightings = Arc::new(Sightings::new(Err(why.into())));
+        Self { durable: Ok(keeping), sightings, eager: false }
     }
 
     /// Where what can be spent for good is kept. The error is a sentence's end.

@@ -14,6 +14,7 @@ mod manager;
 pub mod record;
 mod secret;
 mod seen;
+mod sightings;
 mod source;
 pub mod store;
 mod users;
@@ -32,6 +33,7 @@ pub use grant::{Grant, Login, LoginFailed, Session};
 pub use keeping::{Keeping, Keepings};
 pub use manager::{LOGIN_TIME, Managed, Manager, Status};
 pub use secret::SecretValue;
+pub use sightings::{Sighting, Sightings};
 pub use source::Source;
 pub use users::{Exchange, Users};
 
@@ -78,6 +80,8 @@ pub struct Credential {
     scopes: Vec<String>,
     fields: Arc<FixedFields>,
     rotation: Option<Rotation>,
+    /// Who knows since when its secrets are in use.
+    sightings: Option<Arc<Sightings>>,
     /// Present if the fields are only the way to a session.
     manager: Option<Manager>,
     /// Present if each user has a session of their own.
@@ -98,7 +102,7 @@ impl Credential {
         fields: Arc<FixedFields>,
     ) -> Self {
         let (kind, scopes) = (CredentialKind::Static, Vec::new());
-        let (rotation, manager, users) = (None, None, None);
+        let (rotation, sightings, manager, users) = (None, None, None, None);
         let (refused, told) = (AtomicU64::new(0), Mutex::default());
         Self {
             name,
@@ -109,6 +113,7 @@ impl Credential {
             scopes,
             fields,
             rotation,
+            sightings,
             manager,
             users,
             refused,
@@ -117,8 +122,8 @@ impl Credential {
     }
 
     /// The same, of secrets that should be replaced from time to time.
-    pub fn rotated(self, rotation: Option<Rotation>) -> Self {
-        Self { rotation, ..self }
+    pub fn rotated(self, rotation: Option<Rotation>, sightings: Arc<Sightings>) -> Self {
+        Self { rotation, sightings: Some(sightings), ..self }
     }
 
     /// The same, of a connector whose tools need those scopes.
@@ -243,6 +248,11 @@ impl Credentials {
     /// Takes up what has changed in them.
     pub fn look(&self) {
         self.iter().for_each(|credential| credential.fields.look());
+    }
+
+    /// The secrets whose age matters, as they are now.
+    pub fn in_use(&self, connector: &str) -> Vec<Sighting> {
+        self.iter().flat_map(|credential| credential.in_use(connector)).collect()
     }
 
     /// Says what must be said though nobody asks. To be called now and then.

@@ -23,9 +23,9 @@ impl Credential {
             },
             |manager| manager.status().to_json(),
         );
-        let (now, changed) = (Timestamp::now(), self.fields.changed());
-        let age = self.rotation.as_ref().and_then(|rotation| rotation.age(changed, now));
-        let due = self.rotation.as_ref().and_then(|rotation| rotation.due(changed));
+        let (now, made) = (Timestamp::now(), self.made());
+        let age = self.rotation.as_ref().and_then(|rotation| rotation.age(made.at, now));
+        let due = self.rotation.as_ref().and_then(|rotation| rotation.due(made.at));
         if let Some(users) = self.users() {
             status["users"] = users.count().into();
             if let Some((why, at)) = users.trouble() {
@@ -45,16 +45,17 @@ impl Credential {
         status["kind"] = self.kind.name().into();
         status["problem"] = self.problem().into();
         status["secrets_age_days"] = age.map(|age| age.as_secs() / SECONDS_PER_DAY).into();
+        status["secrets_age_doubt"] = made.doubt.filter(|_| self.rotation.is_some()).as_deref().into();
         status["secrets_due_at"] = due.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).into();
         status
     }
 
     /// Says, once a day, that the operator's secrets should have been replaced.
     pub(super) fn look_at_age(&self, connector: &str) {
-        let (now, changed) = (Timestamp::now(), self.fields.changed());
-        let Some(rotation) = self.rotation.as_ref().filter(|r| r.must_be_told(changed, now)) else { return };
+        let (now, made) = (Timestamp::now(), self.made().at);
+        let Some(rotation) = self.rotation.as_ref().filter(|r| r.must_be_told(made, now)) else { return };
         let (credential, alarm) = (&self.name, ROTATION_DUE);
-        let days = rotation.age(changed, now).unwrap_or_default().as_secs() / SECONDS_PER_DAY;
+        let days = rotation.age(made, now).unwrap_or_default().as_secs() / SECONDS_PER_DAY;
         tracing::warn!(%connector, %credential, alarm, days, "the secrets are older than they should be: replace them");
         let (connector, credential) = (connector.to_owned(), credential.to_string());
         metrics::counter!(metric::CREDENTIAL_ALARMS, "connector" => connector, "credential" => credential, "alarm" => alarm)

@@ -36,7 +36,7 @@ impl Source {
         Stamp::of(path)
     }
 
-    /// When it was changed; only a file says.
+    /// When what is read from it was put there; only a file says.
     pub fn changed(&self) -> Option<jiff::Timestamp> {
         let Self::File(path) = self else { return None };
         let changed = std::fs::metadata(path).and_then(|meta| meta.modified()).ok()?;

@@ -13,6 +13,7 @@ use crate::credential::grant::{Grant, Login, LoginFailed, REFRESH_TOKEN, Session
 use crate::credential::lifecycle::lock::{self, STORE_TIME};
 use crate::credential::lifecycle::{Exchanged, Step, Terms};
 use crate::credential::record::Record;
+use crate::credential::store::in_time;
 use crate::credential::{Material, SecretValue};
 use crate::fault::Fault;
 use crate::telemetry::metric;
@@ -38,7 +39,7 @@ impl Run<'_> {
     async fn is_still_ours(&self) -> Result<(), Exchanged> {
         let Managed { keeping, login_time, .. } = &self.inner.managed;
         let (asked, needed) = (Instant::now(), lock::needed(*login_time));
-        let holds = self.in_time(keeping.store.holds(&self.family.key, self.owner, needed)).await;
+        let holds = in_time(keeping.store.holds(&self.family.key, self.owner, needed)).await;
         match holds {
             // An answer may have waited for a process that was stopped.
             Ok(true) if asked.elapsed() <= STORE_TIME => Ok(()),

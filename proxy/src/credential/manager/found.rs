@@ -11,7 +11,7 @@ use super::Managed;
 use super::run::Run;
 use crate::credential::grant::REFRESH_TOKEN;
 use crate::credential::record::Sealer;
-use crate::credential::store::{Commit, Entry, Owner};
+use crate::credential::store::{Commit, Entry, Owner, in_time};
 
 impl Run<'_> {
     /// Looks for the name of this family's record, once. The error is a sentence's end, and then nothing may be sent.
@@ -25,7 +25,7 @@ impl Run<'_> {
             return Ok(());
         }
         let mark = format!("seed/{}", Sealer::mark(seed));
-        let entry = match self.in_time(keeping.store.load(&mark)).await? {
+        let entry = match in_time(keeping.store.load(&mark)).await? {
             Some(entry) => Some(entry),
             None => self.leave_mark(&mark).await?,
         };
@@ -47,7 +47,7 @@ impl Run<'_> {
         let keeping = &self.inner.managed.keeping;
         let sealed = keeping.sealer.seal_text(mark, self.family.name.as_bytes().to_vec())?;
         let entry = Entry { version: 1, sealed, age: Duration::ZERO };
-        match self.in_time(keeping.store.commit(mark, Owner::random(), entry)).await? {
+        match in_time(keeping.store.commit(mark, Owner::random(), entry)).await? {
             Commit::Durable => Ok(None),
             Commit::Superseded(entry) => Ok(Some(entry)),
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::inner::{Family, Inner, State};
 use crate::credential::Material;
 use crate::credential::grant::REFRESH_TOKEN;
-use crate::credential::lifecycle::lock::{self, STORE_TIME};
+use crate::credential::lifecycle::lock;
 use crate::credential::lifecycle::{Began, Committed, Kept, Latest, Lifecycle, Loaded, Step};
 use crate::credential::record::{Record, SEALED_OTHERWISE};
-use crate::credential::store::{Beginning, Commit, Entry, Owner};
+use crate::credential::store::{Beginning, Commit, Entry, Owner, in_time};
 use crate::fault::{Fault, FaultKind};
 use crate::policy::time::Now;
 
@@ -68,7 +68,7 @@ impl Run<'_> {
     async fn load(&mut self) -> Step {
         let store = Arc::clone(&self.inner.managed.keeping.store);
         let found = match self.find().await {
-            Ok(()) => self.in_time(store.load(&self.family.key)).await,
+            Ok(()) => in_time(store.load(&self.family.key)).await,
             Err(reason) => Err(reason),
         };
         let loaded = match found.and_then(|entry| self.open(entry)) {
@@ -92,7 +92,7 @@ impl Run<'_> {
     async fn begin(&mut self, version: u64) -> Step {
         let store = Arc::clone(&self.inner.managed.keeping.store);
         let ttl = self.inner.lock_time();
-        let begun = self.in_time(store.begin(&self.family.key, version, self.owner, ttl)).await;
+        let begun = in_time(store.begin(&self.family.key, version, self.owner, ttl)).await;
         let began = match begun {
             Ok(Beginning::Ours { unfinished }) => Ok(Began::Ours { unfinished }),
             Ok(Beginning::Held) => Ok(Began::Held),
@@ -137,7 +137,7 @@ impl Run<'_> {
         let written = match keeping.sealer.seal(&self.family.key, record) {
             Ok(sealed) => {
                 let entry = Entry { version, sealed, age };
-                self.in_time(keeping.store.commit(&self.family.key, self.owner, entry)).await
+                in_time(keeping.store.commit(&self.family.key, self.owner, entry)).await
             }
             Err(reason) => Err(reason),
         };
@@ -157,7 +157,7 @@ impl Run<'_> {
     async fn release(&self, spent: bool) {
         let store = &self.inner.managed.keeping.store;
         // The lock runs out by itself.
-        if let Err(reason) = self.in_time(store.release(&self.family.key, self.owner, spent)).await {
+        if let Err(reason) = in_time(store.release(&self.family.key, self.owner, spent)).await {
             tracing::warn!(credential = %self.inner.managed.name, %reason, "a refresh's lock cannot be given back");
         }
     }
@@ -187,14 +187,6 @@ impl Run<'_> {
         drop(state);
         self.inner.changed.notify_waiters();
         step
-    }
-
-    pub(super) async fn in_time<T>(
-        &self,
-        answer: impl Future<Output = Result<T, String>>,
-    ) -> Result<T, String> {
-        let late = |_| Err(format!("no answer within {STORE_TIME:?}"));
-        tokio::time::timeout(STORE_TIME, answer).await.unwrap_or_else(late)
     }
 
     pub(super) fn store_failed(&self, reason: &str) {

@@ -17,7 +17,8 @@ use crate::credential::grant::{Grant, LoginFailed, REFRESH_TOKEN, Session};
 use crate::credential::lifecycle::Exchanged;
 use crate::credential::record::{Record, Sealer};
 use crate::credential::store::memory::Memory;
-use crate::credential::store::{Answer, Beginning, Commit, Entry, Owner, Store};
+use crate::credential::store::tests::Failing;
+use crate::credential::store::{Commit, Entry, Owner, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -299,39 +300,6 @@ async fn a_new_seed_in_the_file_begins_a_new_family_and_the_old_one_serves_until
     tokio::time::sleep(LOOK_EVERY + TAKES + TAKES).await;
     assert_eq!(token(&manager).await, "at-2");
     assert_eq!(provider.seen(), ["first", "second"]);
-}
-
-/// Takes no records for a while.
-struct Failing(Memory, AtomicU32);
-
-impl Store for Failing {
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    fn load<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
-        self.0.load(key)
-    }
-
-    fn begin<'a>(&'a self, key: &'a str, version: u64, owner: Owner, ttl: Duration) -> Answer<'a, Beginning> {
-        self.0.begin(key, version, owner, ttl)
-    }
-
-    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool> {
-        self.0.holds(key, owner, needed)
-    }
-
-    fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit> {
-        let less = |left: u32| left.checked_sub(1).filter(|_| !key.starts_with("seed/"));
-        match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
-            Ok(_) => Box::pin(std::future::ready(Err("the disk is full".to_owned()))),
-            Err(_) => self.0.commit(key, owner, entry),
-        }
-    }
-
-    fn release<'a>(&'a self, key: &'a str, owner: Owner, spent: bool) -> Answer<'a, ()> {
-        self.0.release(key, owner, spent)
-    }
 }
 
 #[tokio::test(start_paused = true)]

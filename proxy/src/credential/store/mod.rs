@@ -11,7 +11,7 @@ pub mod redis;
 #[cfg(test)]
 mod redis_tests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::future::ready;
 use std::pin::Pin;
@@ -19,8 +19,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::lifecycle::lock::STORE_TIME;
+
 /// What a store answers later. The error is the end of a sentence for the operator: why it cannot be asked.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
+
+/// An answer, or that there is none in time.
+pub async fn in_time<T>(answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err(format!("no answer within {STORE_TIME:?}"));
+    tokio::time::timeout(STORE_TIME, answer).await.unwrap_or_else(late)
+}
 
 /// One run of one process, at random: nobody else's lock is given back, and a commit is known again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

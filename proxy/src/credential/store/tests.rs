@@ -1,11 +1,12 @@
 //! What every store promises, of each of them.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::disk::OnDisk;
 use super::memory::Memory;
-use super::{Beginning, Commit, Entry, Owner, Store};
+use super::{Answer, Beginning, Commit, Entry, Owner, Store};
 use crate::state::disk::Disk;
 
 pub const TTL: Duration = Duration::from_secs(40);
@@ -51,6 +52,39 @@ pub async fn keeps_its_promises(store: &dyn Store, key: &str) {
     assert_eq!(store.load(&format!("{key}/other")).await, Ok(None));
     assert_eq!(store.commit(key, ONE, entry(2, "second")).await, Ok(Commit::Durable));
     assert_eq!(store.load(key).await.unwrap().unwrap().sealed, b"second");
+}
+
+/// Takes no records for so many times, but for the marks of seeds.
+pub struct Failing(pub Memory, pub AtomicU32);
+
+impl Store for Failing {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn load<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
+        self.0.load(key)
+    }
+
+    fn begin<'a>(&'a self, key: &'a str, version: u64, owner: Owner, ttl: Duration) -> Answer<'a, Beginning> {
+        self.0.begin(key, version, owner, ttl)
+    }
+
+    fn holds<'a>(&'a self, key: &'a str, owner: Owner, needed: Duration) -> Answer<'a, bool> {
+        self.0.holds(key, owner, needed)
+    }
+
+    fn commit<'a>(&'a self, key: &'a str, owner: Owner, entry: Entry) -> Answer<'a, Commit> {
+        let less = |left: u32| left.checked_sub(1).filter(|_| !key.starts_with("seed/"));
+        match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+            Ok(_) => Box::pin(std::future::ready(Err("the disk is full".to_owned()))),
+            Err(_) => self.0.commit(key, owner, entry),
+        }
+    }
+
+    fn release<'a>(&'a self, key: &'a str, owner: Owner, spent: bool) -> Answer<'a, ()> {
+        self.0.release(key, owner, spent)
+    }
 }
 
 fn on_disk(path: &Path) -> OnDisk {

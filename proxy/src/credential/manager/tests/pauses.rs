@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::credential::lifecycle::lock;
+use crate::credential::store::{Answer, Beginning};
 
 /// A process is stopped for so long, once, before it hears what the store answers.
 struct Stopped {
