@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Readiness};
@@ -17,9 +16,9 @@ use crate::credential::record::Sealer;
 use crate::credential::store::Store as Records;
 use crate::credential::store::disk::OnDisk;
 use crate::credential::store::redis::Shared as InRedis;
-use crate::credential::{Keeping, Keepings, Source};
+use crate::credential::{Keeping, Keepings, Managers, Source};
 use crate::egress::account::Accounts;
-use crate::gate::{Authenticator, Gate, Slot};
+use crate::gate::{Authenticator, Gate};
 use crate::policy::limit::Leases;
 use crate::protocol::{Endpoint, Settings};
 use crate::reload::{Connectors, Reloader};
@@ -145,6 +144,7 @@ pub async fn run(
 
     let store = store(&config)?;
     let keepings = keepings(&config, &store)?;
+    let managers = Arc::clone(&keepings.managers);
     let loaded = tokio::select! {
         loaded = gate(&config, auth, cache, (store, keepings), audit) => Some(loaded?),
         () = drain.begun() => None,
@@ -172,14 +172,13 @@ pub async fn run(
         let endpoint = Arc::clone(&endpoint);
         async move { endpoint.handle(request).await }
     };
-    let serving = Arc::clone(&gate);
     let reloader = Reloader::new(path.to_owned(), config.clone(), connectors, gate);
     let reloading = tokio::spawn(reloader.run(drain.clone()));
     let limits = Limits { connections: config.agent.max_connections, drain: config.agent.drain.0 };
     let drained = server::serve(agent, handler, limits, drain).await;
     readiness.gone();
     reloading.abort();
-    finish(&serving, &accounts).await;
+    finish(&managers, &accounts).await;
     writing.finish().await;
     admin.stop().await;
     tracing::info!(cut = drained.cut, "drained");
@@ -187,11 +186,8 @@ pub async fn run(
 }
 
 /// The last of a process whose calls have ended: refreshes that are under way, and what was counted.
-pub async fn finish(gate: &Gate, accounts: &Accounts) {
-    let catalog = gate.catalog();
-    let connectors = catalog.slots().values().filter_map(Slot::connector);
-    let refreshes = join_all(connectors.map(|connector| connector.credentials().finish()));
-    if tokio::time::timeout(LAST_REFRESH, refreshes).await.is_err() {
+pub async fn finish(managers: &Managers, accounts: &Accounts) {
+    if tokio::time::timeout(LAST_REFRESH, managers.finish()).await.is_err() {
         tracing::warn!("ended in the middle of a refresh; the next start takes it up");
     }
     accounts.finish().await;

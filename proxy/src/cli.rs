@@ -213,6 +213,7 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let (audit, writing) = Audit::start(config.audit.as_ref(), Console::Stderr).map_err(AppError::Config)?;
     let (cache, store) = (common.cache.cache.as_deref(), app::store(&config)?);
     let keepings = app::keepings(&config, &store)?;
+    let managers = Arc::clone(&keepings.managers);
     let (gate, connectors) =
         app::gate(&config, Authenticator::open(), cache, (store, keepings), audit).await?;
     let caller = identity.caller(&config).await?;
@@ -225,7 +226,7 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     stdio::serve(Arc::clone(&gate), caller, input, output, bounds, drain)
         .await
         .map_err(AppError::internal)?;
-    app::finish(&gate, &accounts).await;
+    app::finish(&managers, &accounts).await;
     writing.finish().await;
     // A blocked read of standard input would hold the process; nothing is left to do.
     std::io::stdout().flush().map_err(AppError::internal)?;

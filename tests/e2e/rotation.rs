@@ -193,6 +193,44 @@ async fn a_refresh_token_is_spent_once_over_restarts_and_the_newest_is_kept() {
 }
 
 #[tokio::test]
+async fn a_login_under_way_is_waited_for_at_the_end_though_its_connector_was_taken_out() {
+    let (upstream, kept) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
+    let start = async || {
+        let setup = refreshing(Setup::new().unwrap(), &upstream, "the-first-refresh-token");
+        Ferrata::start(durable(setup, kept.path())).await.unwrap()
+    };
+    let Reply::Answer(.., tokens) = granted(1, 3600) else { unreachable!() };
+    upstream.reply(Reply::HeldThen(tokens));
+    let mut ferrata = start().await;
+    upstream.holds(1).await.unwrap();
+    let file = ferrata.setup().folder().join("ferrata.yaml");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["connectors"] = json!({});
+    fs::write(file, config.to_string()).unwrap();
+    let gone = async || {
+        let status = ferrata.control().get("/status").await.unwrap().json();
+        (status["connectors"] == json!({})).then_some(())
+    };
+    wait::until("the connector's end", gone).await.unwrap();
+    upstream.holds(1).await.unwrap();
+
+    ferrata.terminate().unwrap();
+    // Nobody is served any more, and the process is there.
+    let drained = async || {
+        let answer = ferrata.control().get("/status").await.ok()?;
+        (answer.json()["audit"] == Value::Null).then_some(())
+    };
+    wait::until("the end of the drain", drained).await.unwrap();
+    upstream.release();
+    assert!(ferrata.ended().await.unwrap().success());
+
+    let ferrata = start().await;
+    upstream.reply(identity());
+    done(whoami(&ferrata).await);
+    assert_eq!(spent(&upstream), ["the-first-refresh-token"]);
+}
+
+#[tokio::test]
 async fn a_refresh_token_that_is_refused_is_dead_once_and_is_told_everywhere() {
     let (upstream, kept) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
     let setup = refreshing(Setup::new().unwrap(), &upstream, "a-refresh-token-of-yesterday");

@@ -339,7 +339,7 @@ impl NeededCredential {
         } else {
             Keeping::in_memory()
         };
-        Ok(credential.managed(Managed {
+        let credential = credential.managed(Managed {
             connector: Arc::clone(connector),
             name,
             kind: granted.kind,
@@ -347,7 +347,9 @@ impl NeededCredential {
             extra: Default::default(),
             login_time,
             keeping,
-        }))
+        });
+        credential.manager().into_iter().for_each(|manager| keepings.managers.follow(manager));
+        Ok(credential)
     }
 }
 

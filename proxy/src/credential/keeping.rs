@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::manager::Managers;
 use super::record::Sealer;
 use super::sightings::Sightings;
 use super::store::Store;
@@ -28,6 +29,8 @@ pub struct Keepings {
     durable: Result<Keeping, Arc<str>>,
     /// Since when secrets are in use.
     pub sightings: Arc<Sightings>,
+    /// Whoever works with what is kept, of every generation.
+    pub managers: Arc<Managers>,
     /// Whether credentials are kept alive before anybody asks.
     pub eager: bool,
 }
@@ -37,7 +40,7 @@ impl Keepings {
     pub fn serving(durable: Result<Keeping, String>) -> Self {
         let durable = durable.map_err(Arc::from);
         let sightings = Arc::new(Sightings::new(durable.clone()));
-        Self { durable, sightings, eager: true }
+        Self { durable, sightings, managers: Arc::default(), eager: true }
     }
 
     /// For a command that works once, beside a process that may be serving: what is kept is not its to spend.
@@ -45,7 +48,7 @@ impl Keepings {
         let why = "a refresh token is the running sidecar's to spend, and not a command's";
         let keeping = Keeping { store: Arc::new(Closed(why.into())), ..Keeping::in_memory() };
         let sightings = Arc::new(Sightings::new(Err(why.into())));
-        Self { durable: Ok(keeping), sightings, eager: false }
+        Self { durable: Ok(keeping), sightings, managers: Arc::default(), eager: false }
     }
 
     /// Where what can be spent for good is kept. The error is a sentence's end.

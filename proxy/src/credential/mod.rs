@@ -24,14 +24,13 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use futures_util::future::join_all;
 use serde_json::Value;
 
 pub use age::Rotation;
 pub use fixed::FixedFields;
 pub use grant::{Grant, Login, LoginFailed, Session};
 pub use keeping::{Keeping, Keepings};
-pub use manager::{LOGIN_TIME, Managed, Manager, Status};
+pub use manager::{LOGIN_TIME, Managed, Manager, Managers, Status};
 pub use secret::SecretValue;
 pub use sightings::{Sighting, Sightings};
 pub use source::Source;
@@ -266,11 +265,6 @@ impl Credentials {
     /// Brings the gauges up to date.
     pub fn measure(&self, connector: &str) {
         self.iter().for_each(|credential| credential.measure(connector));
-    }
-
-    /// Brings every refresh that is under way to its end, and begins no other.
-    pub async fn finish(&self) {
-        join_all(self.managers().map(Manager::finish)).await;
     }
 
     fn managers(&self) -> impl Iterator<Item = &Manager> {

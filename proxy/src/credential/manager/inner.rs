@@ -166,6 +166,23 @@ impl Inner {
         wake.and_then(|wake| self.clock.instant(wake)).map_or(look, |wake| wake.min(look))
     }
 
+    /// Brings a refresh that is under way to its end, and begins no other: what a provider has answered must not be lost. Waits for as long
+    /// as it is not durable.
+    pub async fn finish(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut state = self.state();
+                state.is_closing = true;
+                if !state.is_running && !state.life.is_owing() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// Whether something was won that would be lost with this.
     pub fn has_unwritten(&self) -> bool {
         let granted = self.state().life.granted(self.clock.now());

@@ -15,10 +15,11 @@ mod tests;
 mod vouch;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use super::fixed::FixedFields;
@@ -130,23 +131,6 @@ impl Manager {
         self.current(deadline).await
     }
 
-    /// Brings a refresh that is under way to its end, and begins no other: what a provider has answered must not be lost. Waits for as long
-    /// as it is not durable.
-    pub async fn finish(&self) {
-        loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
-            changed.as_mut().enable();
-            {
-                let mut state = self.0.state();
-                state.is_closing = true;
-                if !state.is_running && !state.life.is_owing() {
-                    return;
-                }
-            }
-            changed.await;
-        }
-    }
-
     /// All secrets that are known of it now.
     pub fn known(&self) -> impl Iterator<Item = Arc<Material>> + use<> {
         let state = self.0.state();
@@ -165,6 +149,26 @@ impl Manager {
             return;
         }
         tokio::spawn(drive(Arc::downgrade(&self.0), Arc::clone(&self.0.poke)));
+    }
+}
+
+/// All managers that there are, and those that nobody has any more for as long as something is under way.
+#[derive(Default)]
+pub struct Managers(Mutex<Vec<Weak<Inner>>>);
+
+impl Managers {
+    /// Includes one more.
+    pub fn follow(&self, manager: &Manager) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|inner| inner.strong_count() > 0);
+        all.push(Arc::downgrade(&manager.0));
+    }
+
+    /// Brings every refresh that is under way to its end, and begins no other.
+    pub async fn finish(&self) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let there: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
+        join_all(there.iter().map(|inner| inner.finish())).await;
     }
 }
 
