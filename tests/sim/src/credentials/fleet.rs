@@ -22,6 +22,10 @@ const LOOKS_IN_LIFE: Ms = 200;
 /// How often one call may be refused and sent again with something newer: a fleet may have won more than one token that ended with the rest.
 const RENEWALS: u32 = 2;
 
+/// How often members that die again and again renew the lock, and who they are.
+const HOGS_EVERY: Ms = 1_000;
+const HOG: Owner = (usize::MAX, 0, 0);
+
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
@@ -79,6 +83,8 @@ enum Event {
         seed: Token,
     },
     Ended,
+    /// Somebody else takes the lock, if it is free.
+    Hogs,
     Looks,
 }
 
@@ -176,6 +182,9 @@ impl Fleet {
         if let Some(at) = self.plan.ended {
             self.agenda.enter(at, Event::Ended);
         }
+        if let Some(hog) = self.plan.hog {
+            self.agenda.enter(hog.from, Event::Hogs);
+        }
         self.agenda.enter(0, Event::Looks);
     }
 
@@ -212,6 +221,7 @@ impl Fleet {
                 self.provider.end_access(at);
                 self.judge.access_ended(at);
             }
+            Event::Hogs => self.hogs(),
             Event::Looks => {
                 for (index, sidecar) in self.sidecars.iter().enumerate().filter(|(_, s)| !s.dead) {
                     self.judge.look(index, sidecar.in_hand, &self.provider, at);

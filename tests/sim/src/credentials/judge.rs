@@ -16,6 +16,7 @@ use crate::verdict::{Invariants, Verdict};
 pub const INVARIANTS: Invariants = &[
     ("single-use", "a refresh token that was traded for one that is written down is never spent again"),
     ("one-at-a-time", "nobody spends a refresh token while somebody else is at it"),
+    ("lock", "nobody goes about a refresh without having been given the lock"),
     ("again", "what nobody knows the outcome of is asked once more at once, while a grace may last"),
     ("storm", "a provider in trouble gets attempts, and not a flood"),
     ("loop", "a refresh token that the provider calls invalid is not sent again"),
@@ -72,6 +73,8 @@ struct Sending {
 #[derive(Clone, Debug, Default)]
 struct Side {
     dead: bool,
+    /// The last run that the store has given the lock.
+    locked: Option<Owner>,
     sendings: Vec<Ms>,
     /// The last that this life has heard to be invalid.
     invalid: Option<Token>,
@@ -154,6 +157,18 @@ impl Judge {
     pub fn lives(&mut self, sidecar: usize, now: Ms) {
         self.disturbed = now;
         self.sides[sidecar].dead = false;
+    }
+
+    /// A run hears from the store that the lock is its own.
+    pub fn has_lock(&mut self, of: Owner) {
+        self.sides[of.0].locked = Some(of);
+    }
+
+    /// A run is about to send something, if the lock is still its own.
+    pub fn goes_about(&mut self, of: Owner, now: Ms) {
+        self.verdict.check("lock", self.sides[of.0].locked == Some(of), || {
+            format!("at {now} ms {of:?} went about a refresh while somebody else had the lock")
+        });
     }
 
     /// A refresh token leaves a sidecar.
@@ -239,11 +254,14 @@ impl Judge {
         was_sent
     }
 
-    /// Whether what must be repeated can be at once. A lost answer of the store leaves an intent that looks like a sending before, and one who was
+    /// Whether what must be repeated can be at once. A lost answer of the store, or one who died, leaves an intent that looks like a sending before, and one who was
     /// stopped may have too little left of the lock to send it twice.
     fn is_prompt(&self) -> bool {
         let plan = &self.plan;
-        plan.lost_percent == 0 && plan.partitions.is_empty() && plan.stopped_percent == 0
+        plan.lost_percent == 0
+            && plan.partitions.is_empty()
+            && plan.stopped_percent == 0
+            && plan.hog.is_none()
     }
 
     /// Something is written down.
@@ -339,6 +357,7 @@ impl Judge {
             && now > self.disturbed + RECOVERS
             && plan.troubles.iter().all(|t| calm(t.from, t.to))
             && plan.partitions.iter().all(|p| calm(p.from, p.to))
+            && plan.hog.is_none_or(|hog| calm(hog.from, hog.to))
             && plan.has_clock()
     }
 

@@ -38,6 +38,7 @@ pub struct Plan {
     pub revoked: Option<(Ms, Ms)>,
     /// When all access tokens end at once.
     pub ended: Option<Ms>,
+    pub hog: Option<Hog>,
 }
 
 /// How a provider gives out tokens.
@@ -113,6 +114,14 @@ pub struct Crash {
     pub down: Ms,
 }
 
+/// Members beside those that are looked at take the lock, one as soon as the other's ends, and die before they send anything. Longer than a
+/// token lives, so that in the end nobody has one that serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Hog {
+    pub from: Ms,
+    pub to: Ms,
+}
+
 /// The clock on the wall of a sidecar is set.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -149,6 +158,7 @@ impl Plan {
             revoked: (rng.u8(0..5) == 0).then(|| (rng.u64(0..length), rng.u64(0..3 * life))),
             ended: (rng.u8(0..5) == 0).then(|| rng.u64(0..length)),
             reboots: rng.u8(0..3) == 0,
+            hog: (shared && rng.u8(0..6) == 0).then(|| hog(rng, length, life)),
         }
     }
 
@@ -205,6 +215,11 @@ fn partition(rng: &mut Rng, length: Ms, life: Ms, sidecars: usize) -> Partition 
 
 fn crash(rng: &mut Rng, length: Ms, life: Ms, sidecars: usize) -> Crash {
     Crash { at: rng.u64(0..length), sidecar: rng.usize(..sidecars), down: span(rng, life) }
+}
+
+fn hog(rng: &mut Rng, length: Ms, life: Ms) -> Hog {
+    let from = rng.u64(0..length);
+    Hog { from, to: from + life + rng.u64(2 * MINUTE..=6 * MINUTE) }
 }
 
 fn step(rng: &mut Rng, length: Ms, sidecars: usize) -> Step {

@@ -33,7 +33,7 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
     mutant(
         "lock-ignored",
         "a refresh is made although somebody else is at it",
-        698,
+        0,
         &[(
             "credential/lifecycle/run.rs",
             "Began::Newer(_) | Began::Held => self.stand_by(Step::Rest, random, now),",
@@ -135,6 +135,16 @@ pub const CREDENTIAL_MUTANTS: &[Mutant] = &[
             "credential/lifecycle/alarm.rs",
             "lapses, told_first: false, told: 0",
             "lapses, told_first: true, told: 0",
+        )],
+    ),
+    mutant(
+        "wait-kept-secret",
+        "nobody is told that nothing serves while somebody else has the lock",
+        5,
+        &[(
+            "credential/lifecycle/run.rs",
+            "self.alarms.failed(Failure::Held, self.held.as_ref(), now.mono);",
+            "let _ = Failure::Held;",
         )],
     ),
     mutant(

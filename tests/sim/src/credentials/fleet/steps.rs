@@ -1,8 +1,9 @@
 //! The lifecycle's steps: what a sidecar asks of the store and of the provider, and how it hears the answers.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Asked, Event, Fleet, Grant};
+use super::{Asked, Event, Fleet, Grant, HOG, HOGS_EVERY};
 use crate::agenda::Ms;
 use crate::credential::lifecycle::lock;
 use crate::credential::lifecycle::{Began, Committed, Exchanged, Loaded, Step};
@@ -119,6 +120,19 @@ impl Fleet {
         }
     }
 
+    /// Whoever dies before anything is sent leaves the lock, and an intent.
+    pub(super) fn hogs(&mut self) {
+        let at = self.agenda.now();
+        for seed in self.sidecars.iter().map(|it| it.seed).collect::<BTreeSet<_>>() {
+            let store = self.stores.entry(seed).or_default();
+            let version = store.record().map_or(0, |record| record.version);
+            let _ = store.asked(Ask::Begin { version, ttl: ms(lock::stands(LOGIN)) }, HOG, at);
+        }
+        if self.plan.hog.is_some_and(|hog| at < hog.to) {
+            self.agenda.enter(at + HOGS_EVERY, Event::Hogs);
+        }
+    }
+
     pub(super) fn stores(&mut self, of: Owner, asked: usize) {
         let at = self.agenda.now();
         let Asked { seed, ask, .. } = self.asked[asked];
@@ -153,7 +167,10 @@ impl Fleet {
             }
             (Ask::Begin { .. }, told) => {
                 let began = match told {
-                    Told::Ours { unfinished } => Began::Ours { unfinished },
+                    Told::Ours { unfinished } => {
+                        self.judge.has_lock(of);
+                        Began::Ours { unfinished }
+                    }
                     Told::Newer(record) => Began::Newer(it.take_up(&record, wall)),
                     Told::Held => Began::Held,
                     _ => Began::Unavailable,
@@ -203,6 +220,7 @@ impl Fleet {
 
     /// Whether there is time for a login.
     fn ask_of_lock(&mut self, sidecar: usize) {
+        self.judge.goes_about(self.owner(sidecar), self.agenda.now());
         self.ask(sidecar, Ask::Holds { needed: ms(lock::needed(LOGIN)) });
     }
 
