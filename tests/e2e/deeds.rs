@@ -68,6 +68,7 @@ deeds! {
     Bare = "bare",
     Ask = "ask",
     WriteThenAsk = "write_then_ask",
+    Keyed = "keyed",
     Advance = "advance",
     Flood = "flood",
 }

@@ -1,5 +1,6 @@
 //! What an agent is told about a write of which nobody knows what became of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ferrata_sandbox::slack::Slack;
@@ -8,9 +9,12 @@ use ferrata_tests::connectors;
 use ferrata_tests::ferrata::Ferrata;
 use ferrata_tests::mcp::{Fault, Outcome};
 use ferrata_tests::setup::Setup;
+use ferrata_tests::upstream::{Reply, Upstream};
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::fault;
+use crate::deeds::Deed;
+use crate::{done, fault};
 
 /// 2026-11-20: walls do not move while a test runs.
 const NOW: Duration = Duration::from_secs(1_795_132_800);
@@ -77,6 +81,35 @@ async fn an_open_question_can_be_asked_again_and_nothing_is_done_twice() {
         assert!(still.sentence.contains("Nothing was sent"), "{}", still.sentence);
     }
     assert_eq!(slack.requests().len(), sent);
+}
+
+#[tokio::test]
+async fn a_write_with_a_key_that_is_made_again_with_its_resume_key_is_done_once() {
+    let upstream = Upstream::start().await.unwrap();
+    let setup = Setup::new().unwrap();
+    let connector = connectors::probe(&setup, &upstream).unwrap();
+    let ferrata = Ferrata::start(setup.connector("probe", connector)).await.unwrap();
+    let write = async |meta: Map<String, Value>| {
+        ferrata.mcp().call_with(&Deed::Keyed.tool(), json!({}), meta).await.unwrap()
+    };
+    upstream.reply(Reply::Held);
+    let hasty = Map::from_iter([("dev.ferrata/timeoutMs".to_owned(), json!(TIMEOUT_MS))]);
+    let open = fault(write(hasty).await, "outcome_unknown");
+    is_an_open_question(&open);
+    let resume_key = open.data["resume_key"].clone();
+    upstream.reply(Reply::Answer(StatusCode::OK, Vec::new(), "done before".to_owned()));
+    let again = Map::from_iter([("dev.ferrata/idempotencyKey".to_owned(), resume_key.clone())]);
+    assert_eq!(done(write(again).await), json!({ "text": "done before" }));
+    // As a system that honours such keys tells one deed from another.
+    let keys = || upstream.seen().iter().map(|seen| seen.header("idempotency-key").to_owned()).collect();
+    let sent: Vec<String> = keys();
+    let [first, second] = sent.as_slice() else { panic!("{sent:?}") };
+    assert!(!first.is_empty() && first == second, "{sent:?}");
+    assert!(resume_key.as_str().unwrap().ends_with(first.as_str()), "{resume_key}: {first}");
+    // Without the key it is another deed.
+    done(write(Map::new()).await);
+    let deeds: BTreeSet<String> = BTreeSet::from_iter::<Vec<String>>(keys());
+    assert_eq!(deeds.len(), 2, "{deeds:?}");
 }
 
 #[tokio::test]

@@ -35,10 +35,11 @@ impl First {
 }
 
 impl Egress {
-    /// Waits for the permit of the operation that a call begins with. None if the manifest has several of that label: then it depends on what the
-    /// guest asks for.
+    /// Waits for the permit of the operation that a call begins with. None if the manifest has several of that label, or the call resumes another:
+    /// then it depends on what the guest asks for, and whether with a key by which the system knows that it is the same once more.
     pub async fn enter_first(&self, scope: &Scope, label: &str) -> Result<Option<First>, Fault> {
-        let Some(operation) = self.operations.only(label) else { return Ok(None) };
+        let operation = self.operations.only(label).filter(|_| !scope.resumes);
+        let Some(operation) = operation else { return Ok(None) };
         let account = self.account(&operation.upstream)?;
         let mut sending = Sending::new(account, &self.connector, scope, first_claim(operation, scope));
         let leave = sending.enter(scope).await?;

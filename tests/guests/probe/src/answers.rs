@@ -6,7 +6,7 @@ use super::argument;
 use super::bindings::exports::ferrata::connector::tools::{Answer, Invocation, Tool};
 use super::bindings::ferrata::connector::agent;
 use super::bindings::ferrata::connector::types::{Content, Effect, Fault, Question};
-use super::misdeeds::{get, send, text};
+use super::misdeeds::{get, header, plain, send, text, write};
 
 pub struct Deed {
     pub name: &'static str,
@@ -17,12 +17,13 @@ pub struct Deed {
     pub run: fn(&Invocation) -> Result<Answer, Fault>,
 }
 
-pub const ALL: [Deed; 7] = [
+pub const ALL: [Deed; 8] = [
     deed("say", "Answers `blocks`, and `object` beside them.", say),
     Deed { promises: true, ..deed("say_promised", "The same, with an output schema.", say) },
     deed("bare", "Answers `object` as its object, without an output schema.", bare),
     deed("ask", "Asks `requests` and remembers `state`; then tells what came back.", ask),
     Deed { effect: Effect::Write, ..deed("write_then_ask", "Writes, and then asks.", write_then_ask) },
+    Deed { promises: true, effect: Effect::Write, ..deed("keyed", "Writes with the call's own key.", keyed) },
     deed("advance", "Reports each of `reports`, and then reads /read/ and `path`.", advance),
     deed("flood", "Reports progress until it has said 100 MB.", flood),
 ];
@@ -37,7 +38,9 @@ const fn deed(
 
 impl Deed {
     pub fn tool(&self) -> Tool {
-        Tool { effect: self.effect, ..super::tool(self.name, self.description, self.promises) }
+        let first_operation = if self.effect == Effect::Write { "write" } else { "read" }.to_owned();
+        let tool = super::tool(self.name, self.description, self.promises);
+        Tool { effect: self.effect, first_operation, ..tool }
     }
 }
 
@@ -75,10 +78,13 @@ fn question(invocation: &Invocation) -> Answer {
 }
 
 fn write_then_ask(invocation: &Invocation) -> Result<Answer, Fault> {
-    let mut write = get("api", "write", "/write", Vec::new());
-    (write.method, write.effect) = ("POST".to_owned(), Effect::Write);
-    send(&write)?;
+    send(&write(Vec::new()))?;
     Ok(question(invocation))
+}
+
+fn keyed(invocation: &Invocation) -> Result<Answer, Fault> {
+    let key = header("idempotency-key", plain(&invocation.idempotency_key));
+    send(&write(vec![key])).map(Answer::Object)
 }
 
 fn advance(invocation: &Invocation) -> Result<Answer, Fault> {

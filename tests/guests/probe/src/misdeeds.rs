@@ -15,7 +15,7 @@ pub type Misdeed = (&'static str, &'static str, fn(&str) -> Answer);
 pub const ALL: [Misdeed; 33] = [
     ("read", "Reads /read/ and `path` with the secret in a header, and returns the body.", read),
     ("lookup", "Reads /read/ and `path`; that nothing is there is a fault.", lookup),
-    ("write", "Writes, and says so.", write),
+    ("write", "Writes, and says so.", write_once),
     ("spin", "Computes for ever.", spin),
     ("grow", "Takes memory until there is none.", grow),
     ("trap", "Panics.", trap),
@@ -96,10 +96,8 @@ fn for_whom(_: &str) -> Answer {
     text(context::subject().as_deref().unwrap_or("nobody"))
 }
 
-fn write(_: &str) -> Answer {
-    let mut request = get("api", "write", "/write", Vec::new());
-    (request.method, request.effect) = ("POST".to_owned(), Effect::Write);
-    send(&request)
+fn write_once(_: &str) -> Answer {
+    send(&write(Vec::new()))
 }
 
 /// What tests look for in the component's bytes to make another edition of it.
@@ -241,8 +239,7 @@ fn path(arguments: &str) -> Answer {
 
 fn any_header(arguments: &str) -> Answer {
     let (name, value) = (argument(arguments, "name"), argument(arguments, "value"));
-    let bytes = Atom::Bytes(value.as_str().unwrap_or_default().into());
-    let value = Part { encoding: Encoding::Raw, atoms: vec![bytes] };
+    let value = plain(value.as_str().unwrap_or_default());
     send(&get("api", "read", "/read/x", vec![header(name.as_str().unwrap_or_default(), value)]))
 }
 
@@ -284,12 +281,21 @@ pub fn get(upstream: &str, operation: &str, path: &str, headers: Vec<Header>) ->
     }
 }
 
+pub fn write(headers: Vec<Header>) -> Request {
+    let request = get("api", "write", "/write", headers);
+    Request { method: "POST".to_owned(), effect: Effect::Write, ..request }
+}
+
 fn authorization() -> Header {
     header("authorization", secret())
 }
 
-fn header(name: &str, value: Part) -> Header {
+pub fn header(name: &str, value: Part) -> Header {
     Header { name: name.to_owned(), value: vec![value] }
+}
+
+pub fn plain(text: &str) -> Part {
+    Part { encoding: Encoding::Raw, atoms: vec![Atom::Bytes(text.into())] }
 }
 
 fn secret() -> Part {
