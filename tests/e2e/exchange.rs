@@ -12,7 +12,7 @@ use crate::issuer::Issuer;
 use crate::logins::{CLIENT_SECRET, token};
 use crate::{done, fault};
 
-async fn start(upstream: &Upstream, issuer: &Issuer, credential: Value) -> Ferrata {
+pub async fn start(upstream: &Upstream, issuer: &Issuer, credential: Value) -> Ferrata {
     start_in(Setup::new().unwrap(), upstream, issuer, credential).await
 }
 

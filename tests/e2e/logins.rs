@@ -12,7 +12,7 @@ use crate::{done, fault};
 
 pub const CLIENT_SECRET: &str = "client-s3cr3t-of-the-login";
 
-async fn start(upstream: &Upstream) -> Ferrata {
+pub async fn start(upstream: &Upstream) -> Ferrata {
     start_in(Setup::new().unwrap(), upstream).await
 }
 

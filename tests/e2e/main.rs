@@ -15,6 +15,7 @@
 //! | `resources` | what agents read without calling a tool |
 //! | `prompts` | what a person can begin a conversation with |
 //! | `plain_http` | `/v1/tools` for agents without MCP |
+//! | `alarms` | what is told of credentials that somebody must look after |
 //! | `agents` | who may call what, and from where |
 //! | `audit` | what is written down of calls |
 //! | `clients` | MCP clients of others |
@@ -51,6 +52,7 @@
 #![deny(unsafe_code)]
 
 mod agents;
+mod alarms;
 mod asking;
 mod audit;
 mod batches;

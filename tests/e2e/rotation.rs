@@ -270,7 +270,7 @@ async fn a_refresh_token_that_is_refused_is_dead_once_and_is_told_everywhere() {
 }
 
 /// What is told everywhere of a credential: in the status, to whoever asks whether all is well, in the metrics and in the log.
-async fn told(ferrata: &Ferrata, connector: &str, credential: &str, state: &str, alarm: &str) {
+pub async fn told(ferrata: &Ferrata, connector: &str, credential: &str, state: &str, alarm: &str) {
     let everywhere = async || {
         let status = ferrata.control().get("/status").await.unwrap().json();
         let seen = &status["connectors"][connector]["credentials"][credential];
