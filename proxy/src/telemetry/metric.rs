@@ -106,3 +106,48 @@ pub fn describe() {
     );
     describe_gauge!(CREDENTIAL_DEAD, "1: somebody must consent again; 0 otherwise.");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What a metric's name begins with.
+    const PREFIX: &str = "ferrata_";
+
+    /// Is named like one.
+    const OWN_TOOL: &str = "ferrata_reserve";
+
+    const README: &str = include_str!("../../../README.md");
+
+    /// What stands between each two of those marks, in pairs, and is a metric's name, without its labels.
+    fn names(text: &str, mark: char) -> BTreeSet<&str> {
+        let quoted = text.split(mark).skip(1).step_by(2).filter(|quoted| quoted.starts_with(PREFIX));
+        let names = quoted.map(|quoted| quoted.split('{').next().unwrap_or_default());
+        names.filter(|name| *name != OWN_TOOL).collect()
+    }
+
+    /// Everything that the file above names, and what it says of it.
+    fn in_code() -> (BTreeSet<&'static str>, &'static str) {
+        let (definitions, rest) = include_str!("metric.rs").split_once("pub fn describe").unwrap();
+        (names(definitions, '"'), rest.split("#[cfg(test)]").next().unwrap())
+    }
+
+    #[test]
+    fn the_readme_lists_each_metric_and_no_other() {
+        let (_, listed) = README.split_once("- **Metrics** (").unwrap();
+        let (listed, _) = listed.split_once("\n- **").unwrap();
+        let known = in_code().0;
+        assert!(known.contains(CALLS) && known.contains(CREDENTIAL_DEAD));
+        assert_eq!(names(listed, '`'), known);
+        let elsewhere: Vec<_> = names(README, '`').difference(&known).copied().collect();
+        assert_eq!(elsewhere, [""; 0]);
+    }
+
+    #[test]
+    fn each_metric_is_described() {
+        let (known, described) = in_code();
+        assert_eq!(described.matches("describe_").count(), known.len());
+    }
+}
