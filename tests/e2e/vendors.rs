@@ -59,14 +59,7 @@ impl Org {
     }
 
     async fn with_consent(rotation: bool) -> Self {
-        let credential = |setup: &Setup, org: &Salesforce| {
-            json!({
-                "kind": "refresh-token", "client_id": { "value": salesforce::CLIENT_ID },
-                "client_secret": setup.file("secrets/client", salesforce::CLIENT_SECRET).unwrap(),
-                "refresh_token": setup.file("secrets/refresh", org.consent()).unwrap(),
-            })
-        };
-        Self::start(rotation, credential).await
+        Self::start(rotation, consent).await
     }
 
     async fn calls_left(&self) -> Outcome {
@@ -81,6 +74,15 @@ impl Org {
         let status = self.ferrata.control().get("/status").await.unwrap().json();
         status["connectors"]["crm"]["credentials"]["account"].clone()
     }
+}
+
+/// The credential that a user's consent gives.
+fn consent(setup: &Setup, org: &Salesforce) -> Value {
+    json!({
+        "kind": "refresh-token", "client_id": { "value": salesforce::CLIENT_ID },
+        "client_secret": setup.file("secrets/client", salesforce::CLIENT_SECRET).unwrap(),
+        "refresh_token": setup.file("secrets/refresh", org.consent()).unwrap(),
+    })
 }
 
 #[tokio::test]
@@ -112,8 +114,12 @@ async fn a_host_outside_of_what_the_operator_wrote_gets_no_token() {
 
 #[tokio::test]
 async fn an_org_that_moved_out_of_what_the_operator_wrote_costs_no_consent() {
-    let org = Org::with_consent(true).await;
-    org.sandbox.system().moves_to("https://elsewhere.example");
+    let org = Org::start(true, |setup, org| {
+        // Before the sidecar's first login, which nobody need ask for.
+        org.moves_to("https://elsewhere.example");
+        consent(setup, org)
+    })
+    .await;
     let refused = fault(org.calls_left().await, "credential_dead");
     assert!(refused.sentence.contains("host"), "{}", refused.sentence);
     assert_eq!(org.logins(), 1, "what was spent is not sent again");
