@@ -201,6 +201,16 @@ mod tests {
     }
 
     #[test]
+    fn the_interface_says_what_is_shown() {
+        let said = include_str!("../../../wit/http.wit").replace('_', "");
+        let members = SHOWN_MEMBERS.iter().chain(&SHOWN_IN_A_REFUSAL).chain(&PLACES);
+        for name in members.chain(&SHOWN_HEADERS).chain(&WALL_HEADERS) {
+            assert!(said.contains(&format!("`{name}`")), "{name}");
+        }
+        assert!(said.contains(&format!("at most {MAX_SHOWN_PATH_BYTES} bytes")));
+    }
+
+    #[test]
     fn everything_else_is_hidden_whatever_it_is_called() {
         for (body, pointer) in [
             (json!({ "auth": { "client_token": "hvs.1" } }), "/auth/client_token"),
