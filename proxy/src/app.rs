@@ -18,6 +18,7 @@ use crate::credential::store::disk::OnDisk;
 use crate::credential::store::redis::Shared as InRedis;
 use crate::credential::{Keeping, Keepings, Managers, Source};
 use crate::egress::account::Accounts;
+use crate::file::is_writable;
 use crate::gate::{Authenticator, Gate};
 use crate::policy::limit::Leases;
 use crate::protocol::{Endpoint, Settings};
@@ -99,13 +100,32 @@ pub fn keepings(config: &Config, store: &Store) -> Result<Keepings, AppError> {
         Store::Disk(disk) => Arc::new(OnDisk::open(disk.clone()).map_err(AppError::config)?),
         Store::Shared(shared) => Arc::new(InRedis::new(Arc::clone(shared.wire()))),
     };
-    let Some(key) = config.state.key() else {
+    let Some(sealer) = sealer(config).map_err(AppError::Config)? else {
         return Ok(Keepings::serving(Err("`state` has no `key` to seal it with".into())));
     };
-    let at = |why: String| AppError::Config(format!("state.key: {why}"));
-    let key = Source::File(key.clone()).read().map_err(at)?;
-    let sealer = Sealer::with_key(&key).map_err(at)?;
     Ok(Keepings::serving(Ok(Keeping { store: records, sealer: Arc::new(sealer) })))
+}
+
+/// What credentials are sealed with in the store, if there is a key for it.
+fn sealer(config: &Config) -> Result<Option<Sealer>, String> {
+    let Some(key) = config.state.key() else { return Ok(None) };
+    let at = |why: String| format!("state.key: {why}");
+    let key = Source::File(key.clone()).read().map_err(at)?;
+    Sealer::with_key(&key).map(Some).map_err(at)
+}
+
+/// Judges what is said of the store, which is neither opened nor asked: another process may have it. The error is a sentence for the operator.
+pub fn judge_state(config: &Config) -> Result<(), String> {
+    match &config.state {
+        config::State::Memory(_) => {}
+        config::State::File(state) => {
+            is_writable(&state.file).map_err(|e| format!("state.file: {}: {e}", state.file.display()))?
+        }
+        config::State::Redis(_) => {
+            store(config).map_err(|(AppError::Config(why) | AppError::Internal(why))| why)?;
+        }
+    }
+    sealer(config).map(drop)
 }
 
 /// The connectors of a configuration, loaded, and the gate over them.

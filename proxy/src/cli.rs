@@ -241,8 +241,11 @@ async fn check(common: &Common) -> Done {
         problems += 1;
         report.push_str(&line);
     };
-    if let Err(reason) = Authenticator::new(&config.agent) {
-        problem(&mut report, format!("agent.auth: {reason}\n"));
+    for judged in [judge_agent(&config).await, Audit::judge(config.audit.as_ref()), app::judge_state(&config)]
+    {
+        if let Err(reason) = judged {
+            problem(&mut report, format!("{reason}\n"));
+        }
     }
     for (name, slot) in catalog.slots() {
         let connector = match slot {
@@ -271,6 +274,14 @@ async fn check(common: &Common) -> Done {
     }
     print(report.trim_end())?;
     Err(AppError::Config(format!("{problems} problems in {}", common.config.display())))
+}
+
+async fn judge_agent(config: &Config) -> Result<(), String> {
+    let judged = match Authenticator::new(&config.agent) {
+        Ok(auth) => auth.judge().await,
+        Err(reason) => Err(reason),
+    };
+    judged.map_err(|reason| format!("agent: {reason}"))
 }
 
 async fn tools(common: &Common, identity: &Identity, json: bool) -> Done {

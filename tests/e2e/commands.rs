@@ -88,6 +88,35 @@ async fn ten_mistakes_are_named_at_once_each_with_its_place() {
     assert_eq!(said.matches("ferrata.yaml:").count(), places.len(), "{said}");
 }
 
+/// Right as a configuration, and wrong on this machine.
+const LACKING: &str = "\
+agent: { auth: { jwt: { issuer: https://id.example, audience: ferrata, algorithms: [EdDSA], jwks: ./keys.json } } }
+audit: { to: { file: ./nowhere/audit.jsonl } }
+state: { file: ./state.redb, key: ./nowhere/key }
+connectors: {}
+";
+
+#[tokio::test]
+async fn what_the_machine_lacks_is_named_at_once_and_nothing_is_made_by_looking() {
+    let setup = Setup::new().unwrap();
+    setup.file("keys.json", r#"{ "keys": [] }"#).unwrap();
+    setup.file("ferrata.yaml", LACKING).unwrap();
+    let output = cli(setup.folder(), ["check"]).await.unwrap();
+    assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "{}", err(&output));
+    let said = out(&output);
+    for lacking in ["keys.json: no key", "nowhere/audit.jsonl: No such file", "state.key: "] {
+        assert!(said.contains(lacking), "{lacking} is not in: {said}");
+    }
+    setup
+        .file("ferrata.yaml", LACKING.replace("nowhere", "there").replace(" jwks: ./keys.json", ""))
+        .unwrap();
+    setup.file("there/key", "07".repeat(32)).unwrap();
+    let output = cli(setup.folder(), ["check"]).await.unwrap();
+    assert!(output.status.success(), "{}{}", out(&output), err(&output));
+    let made = ["there/audit.jsonl", "state.redb"].map(|name| setup.folder().join(name).exists());
+    assert_eq!(made, [false, false]);
+}
+
 #[tokio::test]
 async fn tools_can_be_checked_listed_and_called_without_an_agent() {
     let upstream = Upstream::start().await.unwrap();

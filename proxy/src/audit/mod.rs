@@ -67,6 +67,11 @@ impl std::fmt::Debug for Audit {
 pub struct Writing(Option<(Audit, JoinHandle<()>)>);
 
 impl Audit {
+    /// Whether it can be started, as far as can be told without writing or asking anybody. The error is a sentence for the operator.
+    pub fn judge(config: Option<&config::Audit>) -> Result<(), String> {
+        config.map_or(Ok(()), |config| Sink::judge(&config.to))
+    }
+
     /// Starts writing. The error is a sentence for the operator: a file that cannot be opened, an address that is none.
     pub fn start(config: Option<&config::Audit>, console: Console) -> Result<(Self, Writing), String> {
         let Some(config) = config else { return Ok((Self::default(), Writing::default())) };

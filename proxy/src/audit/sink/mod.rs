@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::config::AuditSink;
+use crate::file::is_writable;
 use file::LineFile;
 use http::Service;
 use thread::Thread;
@@ -69,6 +70,17 @@ pub enum Sink {
 }
 
 impl Sink {
+    /// Whether it can be opened, as far as can be told without writing or asking anybody. The error is a sentence for the operator.
+    pub fn judge(config: &AuditSink) -> Result<(), String> {
+        match config {
+            AuditSink::Http(service) => Service::new(service).map(drop),
+            AuditSink::File(config) => {
+                is_writable(&config.file).map_err(|e| format!("audit: {}: {e}", config.file.display()))
+            }
+            AuditSink::Console(_) => Ok(()),
+        }
+    }
+
     /// The error is a sentence for the operator.
     pub fn open(config: &AuditSink, console: Console) -> Result<Self, String> {
         match config {

@@ -75,6 +75,11 @@ impl Verifier {
         Ok(Self { config: config.clone(), validation, keys, good })
     }
 
+    /// Whether what it needs of this machine is there. The error is a sentence for the operator.
+    pub async fn judge(&self) -> Result<(), String> {
+        self.keys.judge().await
+    }
+
     pub fn config(&self) -> &Jwt {
         &self.config
     }

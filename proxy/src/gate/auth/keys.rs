@@ -117,6 +117,13 @@ impl Keys {
         Ok(Self { source, held, attempts, due, made: Instant::now() })
     }
 
+    /// Whether what is on this machine is good: a file must hold keys. The error is a sentence for the operator.
+    pub async fn judge(&self) -> Result<(), String> {
+        let Source::File(path) = &self.source else { return Ok(()) };
+        let at = |why: String| format!("{}: {why}", path.display());
+        read(&self.source.fetch().await.map_err(at)?).map(drop).map_err(at)
+    }
+
     /// Grows when the keys become others. Sees to it that they are not too old.
     pub async fn version(self: &Arc<Self>) -> u64 {
         let version = self.held.load().version;

@@ -83,6 +83,17 @@ impl Authenticator {
         Ok(Self { agents, users })
     }
 
+    /// Whether what it needs of this machine is there; nobody is asked. The error is a sentence for the operator.
+    pub async fn judge(&self) -> Result<(), String> {
+        if let Agents::Jwt(agents) = &self.agents {
+            agents.judge().await?;
+        }
+        match &self.users {
+            Some(users) => users.judge().await,
+            None => Ok(()),
+        }
+    }
+
     /// For a command that works for whoever can run it.
     pub fn open() -> Self {
         Self { agents: Agents::Open, users: None }
