@@ -166,18 +166,22 @@ pub async fn run(
     let keepings = keepings(&config, &store)?;
     let managers = Arc::clone(&keepings.managers);
     let loaded = tokio::select! {
-        loaded = gate(&config, auth, cache, (store, keepings), audit) => Some(loaded?),
-        () = drain.begun() => None,
+        loaded = gate(&config, auth, cache, (store, keepings), audit) => loaded.map(Some),
+        () = drain.begun() => Ok(None),
     };
-    let Some((gate, connectors)) = loaded else {
+    let Ok(Some((gate, connectors))) = loaded else {
         tracing::info!("ended before the connectors were loaded");
+        finish_refreshes(&managers).await;
         admin.stop().await;
-        return Ok(());
+        return loaded.map(drop);
     };
     let accounts = Arc::clone(connectors.accounts());
     readiness.ready(Arc::clone(&gate), Arc::clone(&accounts));
-    if let Some(path) = ready_file {
-        announce(path, agent_address, &admin)?;
+    if let Some(path) = ready_file
+        && let Err(error) = announce(path, agent_address, &admin)
+    {
+        finish_refreshes(&managers).await;
+        return Err(error);
     }
     tracing::info!(agent = %agent_address, "ready");
 
@@ -207,10 +211,15 @@ pub async fn run(
 
 /// The last of a process whose calls have ended: refreshes that are under way, and what was counted.
 pub async fn finish(managers: &Managers, accounts: &Accounts) {
+    finish_refreshes(managers).await;
+    accounts.finish().await;
+}
+
+/// A refresh begins as soon as its connector is loaded: it may be under way though nothing was served yet.
+async fn finish_refreshes(managers: &Managers) {
     if tokio::time::timeout(LAST_REFRESH, managers.finish()).await.is_err() {
         tracing::warn!("ended in the middle of a refresh; the next start takes it up");
     }
-    accounts.finish().await;
 }
 
 /// A listener; the error names the address.

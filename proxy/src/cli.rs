@@ -223,11 +223,10 @@ async fn serve_stdio(common: &Common, identity: &Identity) -> Done {
     let accounts = Arc::clone(connectors.accounts());
     let reloader = Reloader::new(common.config.clone(), config, connectors, Arc::clone(&gate));
     tokio::spawn(reloader.run(drain.clone()));
-    stdio::serve(Arc::clone(&gate), caller, input, output, bounds, drain)
-        .await
-        .map_err(AppError::internal)?;
+    let served = stdio::serve(Arc::clone(&gate), caller, input, output, bounds, drain).await;
     app::finish(&managers, &accounts).await;
     writing.finish().await;
+    served.map_err(AppError::internal)?;
     // A blocked read of standard input would hold the process; nothing is left to do.
     std::io::stdout().flush().map_err(AppError::internal)?;
     std::process::exit(exit::OK.into());

@@ -90,7 +90,7 @@ async fn ten_mistakes_are_named_at_once_each_with_its_place() {
 
 /// Right as a configuration, and wrong on this machine.
 const LACKING: &str = "\
-agent: { auth: { jwt: { issuer: https://id.example, audience: ferrata, algorithms: [EdDSA], jwks: ./keys.json } } }
+agent: { users: { issuer: 'https://id.example', audience: ferrata, algorithms: [EdDSA], jwks: ./keys.json } }
 audit: { to: { file: ./nowhere/audit.jsonl } }
 state: { file: ./state.redb, key: ./nowhere/key }
 connectors: {}
@@ -108,7 +108,7 @@ async fn what_the_machine_lacks_is_named_at_once_and_nothing_is_made_by_looking(
         assert!(said.contains(lacking), "{lacking} is not in: {said}");
     }
     setup
-        .file("ferrata.yaml", LACKING.replace("nowhere", "there").replace(" jwks: ./keys.json", ""))
+        .file("ferrata.yaml", LACKING.replace("nowhere", "there").replace(", jwks: ./keys.json", ""))
         .unwrap();
     setup.file("there/key", "07".repeat(32)).unwrap();
     let output = cli(setup.folder(), ["check"]).await.unwrap();

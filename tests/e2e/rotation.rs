@@ -197,7 +197,9 @@ async fn a_login_under_way_is_waited_for_at_the_end_though_its_connector_was_tak
     let (upstream, kept) = (Upstream::start().await.unwrap(), tempfile::tempdir().unwrap());
     let start = async || {
         let setup = refreshing(Setup::new().unwrap(), &upstream, "the-first-refresh-token");
-        Ferrata::start(durable(setup, kept.path())).await.unwrap()
+        // Its place in the status is empty once nobody is served any more.
+        let audit = json!({ "to": { "file": kept.path().join("audit") } });
+        Ferrata::start(durable(setup, kept.path()).with(&["audit"], audit)).await.unwrap()
     };
     let Reply::Answer(.., tokens) = granted(1, 3600) else { unreachable!() };
     upstream.reply(Reply::HeldThen(tokens));
@@ -215,7 +217,6 @@ async fn a_login_under_way_is_waited_for_at_the_end_though_its_connector_was_tak
     upstream.holds(1).await.unwrap();
 
     ferrata.terminate().unwrap();
-    // Nobody is served any more, and the process is there.
     let drained = async || {
         let answer = ferrata.control().get("/status").await.ok()?;
         (answer.json()["audit"] == Value::Null).then_some(())

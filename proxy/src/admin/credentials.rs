@@ -75,6 +75,9 @@ fn cell(member: &str, credential: &Value) -> String {
             _ => "-".to_owned(),
         },
         Value::Null => "-".to_owned(),
+        Value::String(time) if member == "secrets_due_at" && !credential["secrets_age_doubt"].is_null() => {
+            format!("≤{time}")
+        }
         Value::String(text) => text.clone(),
         Value::Number(seconds) if member.ends_with("_seconds") => format!("{seconds} s"),
         other => other.to_string(),

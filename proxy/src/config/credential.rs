@@ -10,6 +10,18 @@ use super::{Days, Period};
 /// A quarter: what most companies ask of a secret.
 const DEFAULT_ROTATION_DAYS: u32 = 90;
 
+/// Fields of a login that are no secrets, and may be written as they are.
+pub const PUBLIC_FIELDS: [&str; 8] = [
+    "subject",
+    "audience",
+    "scope",
+    "resource",
+    "client_auth",
+    "client_audience",
+    "subject_token_type",
+    "requested_token_type",
+];
+
 /// A credential: how it is obtained, where it may be written, and its fields.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub struct Credential {

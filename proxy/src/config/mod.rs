@@ -31,7 +31,7 @@ use crate::policy::{Mode, Priority};
 pub use access::Access;
 pub use audit::{Audit, AuditConsole, AuditFile, AuditHttp, AuditQueue, AuditSink, OnAuditFailure};
 pub use auth::{Auth, Jwt, JwtAlgorithm, OneOrMore, key_address};
-pub use credential::{Credential, CredentialKind, EnvField, Field, PlainField};
+pub use credential::{Credential, CredentialKind, EnvField, Field, PUBLIC_FIELDS, PlainField};
 pub use limits::{Limits, LimitsSection, ScopedWall, Wall};
 pub use load::{ConfigError, Mistake, load, parse};
 pub use policies::{Breaker, Bulkhead, Queue, Retry};

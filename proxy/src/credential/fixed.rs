@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::source::Source;
 use super::{Material, SecretValue};
+use crate::config::PUBLIC_FIELDS;
 use crate::egress::scrub::MIN_SCRUBBED_BYTES;
 use crate::file::Stamp;
 
@@ -28,8 +29,8 @@ const MAX_READINGS: u32 = 5;
 /// a new key, and each trial costs a call one request more.
 const TRY_NEW_AFTER: Duration = Duration::from_secs(10);
 
-/// Fields that say who, and are no secret.
-const NAMES: [&str; 4] = ["client_id", "subject", "user", "username"];
+/// Fields that say who, beside those that are [public](PUBLIC_FIELDS): none of them is a secret, and ages.
+const NAMES: [&str; 4] = ["client_id", "email", "user", "username"];
 
 /// Says why a field cannot be what stands there, as the end of a sentence.
 pub type Judge = fn(&str, &SecretValue) -> Result<(), String>;
@@ -123,7 +124,8 @@ impl FixedFields {
         let _looked = self.current();
         let newest = self.last().as_ref().map(|reading| Arc::clone(&reading.material));
         let fields = newest.iter().flat_map(|material| &material.fields);
-        let secrets = fields.filter(|(name, value)| !NAMES.contains(&name.as_str()) && !value.is_public());
+        let is_name = |name: &str| NAMES.contains(&name) || PUBLIC_FIELDS.contains(&name);
+        let secrets = fields.filter(|(name, value)| !is_name(name) && !value.is_public());
         let changed = |name: &str| self.sources.get(name).and_then(Source::changed);
         secrets.map(|(name, value)| (name.clone(), value.clone(), changed(name))).collect()
     }
@@ -258,6 +260,9 @@ mod tests {
 
     const FIELDS: [&str; 2] = ["user", "password"];
 
+    /// In seconds.
+    const DAY: u64 = 86_400;
+
     /// A secret as Kubernetes mounts it: the files are links through `..data`, which is swapped.
     fn mount(folder: &Path) -> BTreeMap<String, Source> {
         let link = |name: &str| {
@@ -384,13 +389,22 @@ mod tests {
             let path = folder.path().join(name);
             std::fs::write(&path, name).unwrap();
             let written = std::fs::File::options().write(true).open(&path).unwrap();
-            written.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(day * 86_400)).unwrap();
+            written.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(day * DAY)).unwrap();
             (name.to_owned(), Source::File(path))
         };
-        let fields = FixedFields::new([file("client_id", 1), file("key", 20), file("secret", 10)].into());
-        let day = |time: Option<Timestamp>| time.unwrap().as_second() / 86_400;
-        let secrets = fields.secrets().into_iter().map(|(name, _, changed)| (name, day(changed)));
-        assert_eq!(secrets.collect::<Vec<_>>(), [("key".to_owned(), 20), ("secret".to_owned(), 10)]);
+        let files = [
+            file("client_id", 1),
+            file("key", 20_000),
+            file("scope", 1),
+            file("secret", 19_000),
+            file("z", 0),
+        ];
+        let fields = FixedFields::new(files.into());
+        let day = |time: Timestamp| time.as_second() / DAY as i64;
+        let secrets = fields.secrets().into_iter().map(|(name, _, changed)| (name, changed.map(day)));
+        // The last was written by a machine that did not know the time.
+        let known = [("key", Some(20_000)), ("secret", Some(19_000)), ("z", None)];
+        assert_eq!(secrets.collect::<Vec<_>>(), known.map(|(name, day)| (name.to_owned(), day)));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::file::Stamp;
 /// Largest secret, in bytes: beyond any key or certificate chain.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
+/// No key in use is older than the year 2000, and no clock that has been set says so.
+const EARLIEST: jiff::Timestamp = jiff::Timestamp::constant(946_684_800, 0);
+
 /// A place that a field is read from.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -36,11 +39,11 @@ impl Source {
         Stamp::of(path)
     }
 
-    /// When what is read from it was put there; only a file says.
+    /// When what is read from it was put there; only a file says, unless it was written by a machine that did not know the time.
     pub fn changed(&self) -> Option<jiff::Timestamp> {
         let Self::File(path) = self else { return None };
         let changed = std::fs::metadata(path).and_then(|meta| meta.modified()).ok()?;
-        jiff::Timestamp::try_from(changed).ok()
+        jiff::Timestamp::try_from(changed).ok().filter(|changed| *changed >= EARLIEST)
     }
 
     /// The value; the error says where and why, and never what.

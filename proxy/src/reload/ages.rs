@@ -28,11 +28,12 @@ pub async fn follow(gate: Arc<Gate>, sightings: Arc<Sightings>, mut drain: Drain
 }
 
 async fn look(gate: &Gate, sightings: &Sightings) {
+    // First: nothing of it waits for a store but ages, and those come with the next look.
+    connectors(gate).for_each(|(name, connector)| connector.credentials().look_at_ages(&name));
     // A generation that is replaced meanwhile is not held.
     let in_use: Vec<_> =
         connectors(gate).flat_map(|(name, connector)| connector.credentials().in_use(&name)).collect();
     sightings.look(&in_use, Timestamp::now()).await;
-    connectors(gate).for_each(|(name, connector)| connector.credentials().look_at_ages(&name));
 }
 
 fn connectors(gate: &Gate) -> impl Iterator<Item = (String, Arc<Connector>)> + use<> {

@@ -57,7 +57,7 @@ pub fn describe() {
     describe_counter!(UNAUTHORIZED, "Requests of callers that are not known, by reason.");
     describe_counter!(
         REFUSED_MESSAGES,
-        "What agents sent that was turned away before it meant anything, by reason: `malformed`, `unauthorized`, `forbidden`, `not_found`, `method`, `not_acceptable`, `not_json`, `too_large`, `too_slow`, `overloaded`."
+        "What agents sent that was turned away as it stood, by the door and before any connector, by reason: `malformed`, `unauthorized`, `forbidden`, `not_found`, `method`, `not_acceptable`, `not_json`, `too_large`, `too_slow`, `overloaded`."
     );
     describe_counter!(AUDIT_LINES, "Lines of the audit, by outcome: `written` or `dropped`.");
     describe_gauge!(AUDIT_FAILING, "1 while the audit cannot be written.");

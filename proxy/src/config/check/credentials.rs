@@ -3,19 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Found, kept};
-use crate::config::{Auth, Config, Credential, CredentialKind, Field, Position};
-
-/// Fields of a login that are no secrets, and may be written as they are.
-const PUBLIC_FIELDS: [&str; 8] = [
-    "subject",
-    "audience",
-    "scope",
-    "resource",
-    "client_auth",
-    "client_audience",
-    "subject_token_type",
-    "requested_token_type",
-];
+use crate::config::{Auth, Config, Credential, CredentialKind, Field, PUBLIC_FIELDS, Position};
 
 /// What every login may have.
 const OPTIONAL: [&str; 6] =

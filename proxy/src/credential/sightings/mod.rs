@@ -20,7 +20,8 @@ use super::record::Sealer;
 use super::store::{Commit, Entry, Owner, in_time};
 use remembered::{Marked, Remembered};
 
-/// What the record is called: with a name that only the key gives, so that fleets with different keys may share a store.
+/// What the record is called: with a name that only the key gives, so that fleets with different keys may share a store. Another format gets another
+/// name: releases share a store while one replaces the other.
 const RECORD: &str = "ages";
 
 /// How often the store is asked though nothing has changed: what it forgot is given back.
@@ -164,9 +165,9 @@ impl State {
         self.note(written.err().map(Arc::from));
     }
 
-    /// The same trouble is said once.
+    /// Trouble is said when it begins: a store that is away gives now one reason, now another.
     fn note(&mut self, trouble: Option<Arc<str>>) {
-        if let Some(reason) = trouble.as_ref().filter(|_| self.trouble != trouble) {
+        if let Some(reason) = trouble.as_ref().filter(|_| self.trouble.is_none()) {
             tracing::warn!(%reason, "secrets may be older than is known: what is remembered of them cannot be used");
         }
         self.trouble = trouble;

@@ -1,6 +1,5 @@
 //! What is remembered of secrets' values: how many, for how long, and when each was first seen. Pure: the time is an argument.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -63,14 +62,17 @@ impl Remembered {
             is_changed |= self.see(marked, now);
         }
         if is_changed {
-            self.keep_bounds();
+            self.keep_bounds(now);
         }
         is_changed
     }
 
-    /// Those that were seen longest ago go.
-    fn keep_bounds(&mut self) {
-        self.values.sort_by_key(|value| Reverse(value.seen));
+    /// Those that nobody has go first, of them the ones that were seen longest ago; then the youngest: whoever has one is told that it is not
+    /// remembered, and nobody else's becomes younger.
+    fn keep_bounds(&mut self, now: i64) {
+        let is_gone = |value: &Value| now.saturating_sub(value.seen) >= 2 * RENEWED_AFTER_SECONDS;
+        let rank = |value: &Value| if is_gone(value) { (true, -value.seen) } else { (false, value.since) };
+        self.values.sort_by_key(rank);
         let mut of_field = BTreeMap::<String, usize>::new();
         self.values.retain(|value| {
             let count = of_field.entry(value.place.clone()).or_default();
@@ -153,6 +155,20 @@ mod tests {
         let many = (0..2_000).map(|n| used(&format!("f{n}"), &format!("m{n}"), 60)).collect::<Vec<_>>();
         all.take_up(&many, day(60));
         assert_eq!(all.values.len(), MOST);
+    }
+
+    #[test]
+    fn who_has_no_room_drives_out_nobody_who_is_there() {
+        let mut all = Remembered::default();
+        let pods: Vec<_> = (0..=MOST_OF_A_FIELD).map(|n| used("f", &format!("p{n}"), 1 + n as i64)).collect();
+        for pod in &pods {
+            all.take_up(std::slice::from_ref(pod), day(50));
+        }
+        assert_eq!((all.since("p0"), all.since("p31")), (Some(day(1)), Some(day(32))));
+        assert_eq!(all.since("p32"), None);
+        // Once one is gone.
+        pods[1..].iter().for_each(|pod| assert!(all.take_up(std::slice::from_ref(pod), day(52))));
+        assert_eq!((all.since("p0"), all.since("p32")), (None, Some(day(33))));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub async fn keeps_its_promises(store: &dyn Store, key: &str) {
     assert_eq!(store.load(key).await.unwrap().unwrap().sealed, b"second");
 }
 
-/// Takes no records for so many times, but for the marks of seeds.
+/// Takes no records for so many times, but for the marks of seeds. Others have their turn after each reading.
 pub struct Failing(pub Memory, pub AtomicU32);
 
 impl Store for Failing {
@@ -63,7 +63,11 @@ impl Store for Failing {
     }
 
     fn load<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
-        self.0.load(key)
+        Box::pin(async move {
+            let found = self.0.load(key).await;
+            tokio::task::yield_now().await;
+            found
+        })
     }
 
     fn begin<'a>(&'a self, key: &'a str, version: u64, owner: Owner, ttl: Duration) -> Answer<'a, Beginning> {

@@ -82,8 +82,8 @@ impl Session {
             tokio::select! {
                 biased;
                 () = drain.begun() => break Ok(()),
-                // Nobody is left to answer; dropping the tasks gives their calls up.
-                () = out.closed() => return Ok(()),
+                // Nobody is left to answer.
+                () = out.closed() => return self.give_up().await,
                 Some(done) = self.tasks.join_next_with_id() => self.note_end(done).await,
                 Ok(()) = self.changes.changed(), if self.agreed.is_some() => self.tell_changes().await,
                 line = lines.next() => match line {
@@ -265,7 +265,14 @@ impl Session {
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.patience, all_ended).await.is_err() {
             warn!(calls = self.tasks.len(), "calls were given up: they did not finish in time");
+            self.tasks.shutdown().await;
         }
+    }
+
+    /// Drops the calls, and waits until each has left its line in the audit.
+    async fn give_up(mut self) -> io::Result<()> {
+        self.tasks.shutdown().await;
+        Ok(())
     }
 }
 
