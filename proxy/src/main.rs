@@ -5,6 +5,10 @@
 
 mod cli;
 
+// Only linked, for the symbols that it defines.
+#[cfg(target_env = "musl")]
+use ferrata_copy as _;
+
 use std::process::ExitCode;
 
 use clap::Parser;
