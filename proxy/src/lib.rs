@@ -16,6 +16,7 @@
 //!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
 //! Calls go down that list. Every room may use the common words: [`call`], [`clock`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`].
+//! `proxy/copy`, a crate by itself, is how the static binary copies memory.
 //!
 //! What must stay true:
 //! - Only `connector` names wasmtime; only `server`, `protocol`, `admin` and `egress` name hyper.
