@@ -47,6 +47,14 @@ async fn ready() {
     wait::until("/readyz", ready).await.unwrap();
 }
 
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn its_binary_copies_memory_by_code_of_its_own() {
+    let Some(image) = needs("the image that tests/deploy/image makes", container::image()) else { return };
+    let binary = std::fs::read(image.join("rootfs/ferrata")).unwrap();
+    assert!(memchr::memmem::find(&binary, b"ferrata_memmove").is_some(), "it is not linked: copying is slow");
+}
+
 fn message() -> Value {
     json!({ "channel": "#support", "text": "hello" })
 }
