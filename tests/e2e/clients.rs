@@ -69,8 +69,7 @@ pub fn client(installed: &Path, script: &str) -> Command {
     let scripts = artifacts::workspace().join("tests/clients");
     let mut command = match script.rsplit('.').next() {
         Some("py") => Command::new(installed.join("python/bin/python")),
-        // The machine's Node may be too old for the Inspector.
-        _ => Command::new(installed.join("javascript/node_modules/.bin/node")),
+        _ => Command::new(installed.join(artifacts::NODE)),
     };
     command.arg(scripts.join(script)).env("FERRATA_TEST_CLIENTS", installed);
     command

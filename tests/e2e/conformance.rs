@@ -18,8 +18,6 @@ use crate::clients;
 
 const EXPECTED: &str = include_str!("../conformance.expected");
 const SUITE: &str = "javascript/node_modules/@modelcontextprotocol/conformance/dist/index.js";
-/// The machine's own may be too old for the suite.
-const NODE: &str = "javascript/node_modules/.bin/node";
 /// Length of what the suite puts behind a scenario's name: `-2026-07-28T12-00-00-000Z`.
 const STAMP: usize = 25;
 
@@ -57,7 +55,7 @@ async fn fails_as_listed(revision: &str) {
 
 /// Lets the suite write its results, and returns how many scenarios it set out to run.
 async fn run(installed: &Path, url: &str, revision: &str, results: &Path) -> usize {
-    let mut suite = Command::new(installed.join(NODE));
+    let mut suite = Command::new(installed.join(artifacts::NODE));
     suite.arg(installed.join(SUITE)).args(["server", "--url", url, "--requirements", revision]);
     suite.arg("--output-dir").arg(results).kill_on_drop(true);
     let output =

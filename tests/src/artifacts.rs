@@ -19,6 +19,9 @@ pub const BINARY: &str = "FERRATA_TEST_BINARY";
 /// Names the folder of the components to use.
 pub const COMPONENTS: &str = "FERRATA_TEST_COMPONENTS";
 
+/// The tests' own Node.js, in the folder that `tests/clients/install` prints: what runs JavaScript here must not depend on the machine's.
+pub const NODE: &str = "node/node_modules/.bin/node";
+
 /// Packages of the connectors that come with Ferrata.
 const CONNECTORS: [&str; 2] = ["ferrata-postgres", "ferrata-slack"];
 
@@ -55,10 +58,11 @@ pub fn cost() -> Result<&'static Path> {
     once(&BUILT, || program("ferrata-cost", "cost"))
 }
 
+/// For release the package by itself, with the features that are shipped; else as everything else was built, so that no crate is compiled twice.
 fn program(package: &str, name: &str) -> Result<PathBuf> {
-    let mut arguments = vec!["build", "--package", package, "--bin", name];
+    let mut arguments = vec!["build", "--bin", name];
     if !cfg!(debug_assertions) {
-        arguments.push("--release");
+        arguments.extend(["--release", "--package", package]);
     }
     let built = cargo(&arguments)?;
     let executable = built.iter().find_map(|artifact| artifact["executable"].as_str());

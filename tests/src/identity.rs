@@ -11,9 +11,8 @@ use tokio::process::{Child, Command};
 use crate::http::{Answer, Client};
 use crate::{Result, artifacts, wait};
 
-/// The script, below the workspace, and the Node that it needs, below the folder of what is installed. The machine's own may be too old.
+/// The script, below the workspace.
 const SCRIPT: &str = "tests/clients/identity_provider.mjs";
-const NODE: &str = "javascript/node_modules/.bin/node";
 
 /// A running provider. Dropping it kills the process.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl IdentityProvider {
     /// # Errors
     /// When it does not start; it has then said why on standard error.
     pub async fn start(installed: &Path, configuration: &Value) -> Result<Self> {
-        let mut command = Command::new(installed.join(NODE));
+        let mut command = Command::new(installed.join(artifacts::NODE));
         command.arg(artifacts::workspace().join(SCRIPT)).arg(configuration.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
