@@ -1,4 +1,4 @@
-# Sections, skips, the closing count, and what cargo builds together, for `tests/run` and `.ci/run`. To be sourced.
+# Sections, skips, the closing count, and how cargo builds the connectors, for `tests/run` and `.ci/run`. To be sourced.
 
 # `.ci/run` goes on into `tests/run` and keeps its counts.
 [[ -v passed ]] && return
@@ -72,14 +72,7 @@ connector_packages() {
     done
 }
 
-# What cargo is asked to build at a time.
 mapfile -t connectors < <(connector_packages)
-sdk=(ferrata-sdk ferrata-sdk-macros)
-apart=(ferrata-sim "${sdk[@]}" "${connectors[@]}")
-# The sidecar without those apart: beside them cargo would choose other features for what it is
-# made of than it does for the sidecar alone, and compile the WebAssembly compiler once more.
-sidecar=(--workspace "${apart[@]/#/--exclude=}")
-by_themselves=("${sdk[@]/#/--package=}" "${connectors[@]/#/--package=}")
 as_components=(--profile component --target wasm32-wasip2 "${connectors[@]/#/--package=}")
 
 find_postgres() {
