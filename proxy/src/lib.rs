@@ -15,7 +15,7 @@
 //! [`audit`] writes down what became of every call. [`policy`] holds the pure state machines that `egress` asks: limits, queue, retry, breaker, bulkhead; [`state`] keeps the limits' counts.
 //!
 //! [`app`] puts the rooms together from a [`config`], [`reload`] keeps them in step with the files, [`admin`] shows what goes on in them.
-//! Calls go down that list. Every room may use the common words: [`call`], [`clock`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`].
+//! Calls go down that list. Every room may use the common words: [`call`], [`clock`], [`fault`], [`config`], [`telemetry`], [`file`], [`memory`], `after`.
 //! `proxy/copy`, a crate by itself, is how the static binary copies memory.
 //!
 //! What must stay true:
@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
+mod after;
 pub mod app;
 pub mod audit;
 pub mod call;

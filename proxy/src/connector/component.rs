@@ -21,6 +21,7 @@ const TRACK: (u64, u64) = (0, 1);
 const INTERFACE_VERSION: &str = "0.1.0";
 
 /// A compiled component whose imports are satisfied and whose exports are found.
+#[derive(Clone)]
 pub struct Loaded {
     pub pre: InstancePre<Guest>,
     pub engine: Engine,

@@ -1,6 +1,6 @@
-//! Sandboxes that are kept for the next run of the same caller, for a while.
+//! Sandboxes that are kept for the next run, for a while.
 //!
-//! Each is for the caller that it last served, because a guest can remember.
+//! One that has served somebody is for that caller only, because a guest can remember; one that has served nobody is for whoever comes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,7 +23,7 @@ struct State<S> {
 }
 
 struct Kept<S> {
-    served: Caller,
+    served: Option<Caller>,
     until: Instant,
     sandbox: S,
 }
@@ -33,16 +33,17 @@ impl<S: Send + 'static> Idle<S> {
         Arc::new(Self(Mutex::new(State { kept: VecDeque::new(), swept: false })))
     }
 
-    /// The sandbox that this caller used last.
+    /// The sandbox that this caller used last, or else one that has served nobody.
     pub fn take(&self, caller: &Caller) -> Option<S> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = state.kept.iter().rposition(|kept| kept.served == *caller)?;
+        let last = |who| state.kept.iter().rposition(|kept| kept.served.as_ref() == who);
+        let at = last(Some(caller)).or_else(|| last(None))?;
         state.kept.remove(at).map(|kept| kept.sandbox)
     }
 
     /// Keeps a sandbox, for at most [`IDLE_LIFETIME`].
-    pub fn keep(self: &Arc<Self>, caller: &Caller, sandbox: S) {
-        let kept = Kept { served: caller.clone(), until: Instant::now() + IDLE_LIFETIME, sandbox };
+    pub fn keep(self: &Arc<Self>, served: Option<Caller>, sandbox: S) {
+        let kept = Kept { served, until: Instant::now() + IDLE_LIFETIME, sandbox };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.kept.push_back(kept);
         if !std::mem::replace(&mut state.swept, true) {
@@ -60,9 +61,20 @@ impl<S: Send + 'static> Idle<S> {
         drop(ended);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).kept.is_empty()
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).kept.len()
+    }
+
+    /// How many have served somebody.
+    #[cfg(test)]
+    pub fn served(&self) -> usize {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.kept.iter().filter(|kept| kept.served.is_some()).count()
     }
 
     /// Ends those that have waited too long; when the next will have, if there is one.
@@ -93,9 +105,9 @@ mod tests {
     async fn a_sandbox_is_only_for_the_caller_that_it_served() {
         let idle = Idle::new();
         let (alice, bob) = (Caller::agent("alice"), Caller::agent("bob"));
-        idle.keep(&alice, "old of alice");
-        idle.keep(&bob, "of bob");
-        idle.keep(&alice, "of alice");
+        idle.keep(Some(alice.clone()), "old of alice");
+        idle.keep(Some(bob.clone()), "of bob");
+        idle.keep(Some(alice.clone()), "of alice");
         assert_eq!(idle.take(&alice), Some("of alice"));
         idle.shrink(1);
         assert_eq!((idle.take(&alice), idle.take(&bob)), (None, Some("of bob")));
@@ -103,12 +115,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_has_served_nobody_is_for_whoever_has_none() {
+        let idle = Idle::new();
+        let (alice, bob) = (Caller::agent("alice"), Caller::agent("bob"));
+        idle.keep(Some(alice.clone()), "of alice");
+        idle.keep(None, "new");
+        assert_eq!((idle.take(&alice), idle.is_empty()), (Some("of alice"), false));
+        assert_eq!((idle.take(&bob), idle.is_empty()), (Some("new"), true));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nobody_has_to_call_for_an_idle_one_to_end() {
         let idle = Idle::new();
         for round in 0..2 {
-            idle.keep(&Caller::agent("a"), 1);
+            idle.keep(Some(Caller::agent("a")), 1);
             tokio::time::sleep(IDLE_LIFETIME / 2).await;
-            idle.keep(&Caller::agent("a"), 2);
+            idle.keep(Some(Caller::agent("a")), 2);
             tokio::time::sleep(IDLE_LIFETIME * 3 / 4).await;
             assert_eq!(idle.len(), 1, "round {round}");
             tokio::time::sleep(IDLE_LIFETIME / 2).await;

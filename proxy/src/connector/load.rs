@@ -134,17 +134,17 @@ async fn describe(
         Arc::new(Credentials::new([])),
         BTreeMap::new(),
     );
-    let sandboxes = Sandboxes::new(loaded, runtime(&name, config, bounds, nothing));
-    let indices = &sandboxes.loaded.manifest;
+    let sandboxes = Arc::new(Sandboxes::new(loaded.clone(), runtime(&name, config, bounds, nothing)));
+    let indices = &loaded.manifest;
     let described = sandboxes.run(scope(Purpose::Describe, DESCRIBE_TIME), async |sandbox| {
         let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
         guest.call_describe(&mut sandbox.store).await
     });
     let json = described.await.map_err(|fault| format!("it could not describe itself: {fault}"))?;
-    Ok((Manifest::parse(&json)?, sandboxes.loaded))
+    Ok((Manifest::parse(&json)?, loaded))
 }
 
-async fn list_tools(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::tools::Tool>, String> {
+async fn list_tools(sandboxes: &Arc<Sandboxes>) -> Result<Vec<super::bindings::tools::Tool>, String> {
     let indices = &sandboxes.loaded.tools;
     let listed = list(sandboxes, async |sandbox| {
         let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
@@ -154,7 +154,9 @@ async fn list_tools(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::tools:
 }
 
 /// None, if the component has no such interface.
-async fn list_resources(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::resources::Entry>, String> {
+async fn list_resources(
+    sandboxes: &Arc<Sandboxes>,
+) -> Result<Vec<super::bindings::resources::Entry>, String> {
     let Some(indices) = &sandboxes.loaded.resources else { return Ok(Vec::new()) };
     let listed = list(sandboxes, async |sandbox| {
         let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
@@ -164,7 +166,7 @@ async fn list_resources(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::re
 }
 
 /// None, if the component has no such interface.
-async fn list_prompts(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::prompts::Prompt>, String> {
+async fn list_prompts(sandboxes: &Arc<Sandboxes>) -> Result<Vec<super::bindings::prompts::Prompt>, String> {
     let Some(indices) = &sandboxes.loaded.prompts else { return Ok(Vec::new()) };
     let listed = list(sandboxes, async |sandbox| {
         let guest = indices.load(&mut sandbox.store, &sandbox.instance)?;
@@ -174,7 +176,7 @@ async fn list_prompts(sandboxes: &Sandboxes) -> Result<Vec<super::bindings::prom
 }
 
 async fn list<R>(
-    sandboxes: &Sandboxes,
+    sandboxes: &Arc<Sandboxes>,
     ask: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<Result<Vec<R>, types::Fault>>,
 ) -> Result<Vec<R>, Fault> {
     let listed = sandboxes.run(scope(Purpose::List, LIST_TIME), async |sandbox| {

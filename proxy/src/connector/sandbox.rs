@@ -1,23 +1,25 @@
 //! Sandboxes of one connector: made, bounded in number and time, thrown away or kept.
 //!
-//! A sandbox whose run was dropped, trapped or came too late is never used again; its slot returns when its store is dropped.
+//! A sandbox whose run was dropped, trapped or came too late is never used again; its slot returns when its store is dropped. One that did its
+//! work is wiped, and the next made, when the answer is on its way: both together take as long as many a call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Instance;
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 use super::component::Loaded;
 use super::host::{Guest, Run, Runtime};
 use super::idle::Idle;
-use crate::call::Caller;
-use crate::egress::scope::Scope;
+use crate::call::{Caller, Deadline};
+use crate::egress::scope::{Purpose, Scope};
 use crate::fault::{Fault, FaultKind};
-use crate::memory;
-use crate::telemetry::metric;
+use crate::telemetry::{TraceContext, metric};
+use crate::{after, memory};
 
 /// What a refused call is told to wait, when nobody knows how long sandboxes stay taken.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
@@ -25,6 +27,12 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 /// How long after its deadline a run is stopped from outside. What a guest waits for ends at the deadline itself, with a fault that says
 /// more than "too late": this is the guest's time to pass it on.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// Ticks of the clock in which a sandbox that is made ahead must have started: the first may come at once.
+const TICKS_AHEAD: u64 = 2;
+
+/// The agent in whose name a sandbox starts.
+const NOBODY: &str = "nobody";
 
 /// Most logins at once, of one connector and of all: a replaced client secret makes every user's session log in anew, and neither may they take
 /// what other connectors need, nor all that is reserved for what calls cannot take (64 sandboxes).
@@ -43,32 +51,46 @@ pub struct Sandbox {
 pub struct Sandboxes {
     pub loaded: Loaded,
     pub runtime: Arc<Runtime>,
-    running: Semaphore,
+    /// As whom and what for a sandbox starts: it may have been made before it is known who comes, so it can never depend on that.
+    nobody: Arc<Scope>,
+    running: Arc<Semaphore>,
     logins: Semaphore,
     logins_of_all: &'static Semaphore,
     waiting: AtomicUsize,
-    /// Kept for the next run, if the operator allows it. Together with the running ones never more than may run.
+    /// Made ahead, or kept for the caller's next run if the operator allows it. Together with the running ones never more than may run.
     idle: Arc<Idle<Sandbox>>,
+    /// Whether a sandbox could not be made at once: others are not made ahead then.
+    starts_late: AtomicBool,
 }
 
 impl Sandboxes {
     pub fn new(loaded: Loaded, runtime: Arc<Runtime>) -> Self {
-        let (running, logins) = (Semaphore::new(runtime.bounds.concurrent), Semaphore::new(MAX_LOGINS));
-        let (waiting, idle) = (AtomicUsize::new(0), Idle::new());
-        Self { loaded, runtime, running, logins, logins_of_all: &LOGINS, waiting, idle }
+        let no_time = Deadline::after(Duration::ZERO);
+        let nobody = Scope::new(Purpose::Describe, Caller::agent(NOBODY), no_time, TraceContext::fresh());
+        Self {
+            nobody: Arc::new(nobody),
+            running: Arc::new(Semaphore::new(runtime.bounds.concurrent)),
+            logins: Semaphore::new(MAX_LOGINS),
+            logins_of_all: &LOGINS,
+            waiting: AtomicUsize::new(0),
+            idle: Idle::new(),
+            starts_late: AtomicBool::new(false),
+            loaded,
+            runtime,
+        }
     }
 
     /// Runs `work` in a sandbox, within the scope's deadline and the bounds.
     pub async fn run<R>(
-        &self,
+        self: &Arc<Self>,
         scope: Arc<Scope>,
         work: impl AsyncFnOnce(&mut Sandbox) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let _permit = self.permit(&scope).await?;
+        let permit = self.permit(&scope).await?;
         let ran = async {
             let mut sandbox = self.sandbox(&scope).await?;
             let result = self.work(&mut sandbox, work).await?;
-            self.keep(&scope.caller, sandbox);
+            self.leave(&scope, sandbox, permit);
             Ok(result)
         };
         self.in_time(&scope, ran).await
@@ -116,8 +138,9 @@ impl Sandboxes {
     }
 
     /// A place among the running ones; the queue is bounded, and so is the wait in it.
-    async fn permit(&self, scope: &Scope) -> Result<SemaphorePermit<'_>, Fault> {
-        if let Ok(permit) = self.running.try_acquire() {
+    async fn permit(&self, scope: &Scope) -> Result<OwnedSemaphorePermit, Fault> {
+        let running = || Arc::clone(&self.running);
+        if let Ok(permit) = running().try_acquire_owned() {
             return Ok(permit);
         }
         // Whoever runs may need the permit that this call has brought along, before there is a place for it.
@@ -125,7 +148,7 @@ impl Sandboxes {
         let Some(_place) = Place::take(&self.waiting, self.runtime.bounds.waiting) else {
             return Err(self.full());
         };
-        match tokio::time::timeout_at(scope.deadline.instant(), self.running.acquire()).await {
+        match tokio::time::timeout_at(scope.deadline.instant(), running().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(closed)) => Err(Fault::internal(closed)),
             Err(_) => Err(self.full()),
@@ -154,7 +177,19 @@ impl Sandboxes {
     }
 
     async fn fresh(&self, run: Run) -> Result<Sandbox, Fault> {
-        let mut store = Store::new(self.loaded.pre.engine(), Guest::new(run));
+        let mut store = self.store();
+        let made = self.loaded.pre.instantiate_async(&mut store).await;
+        store.data_mut().run = run;
+        match made {
+            Ok(instance) => Ok(Sandbox { store, instance }),
+            Err(error) => Err(self.explain(&store, &error)),
+        }
+    }
+
+    /// What a sandbox starts with.
+    fn store(&self) -> Store<Guest> {
+        let nobody = Run::new(Arc::clone(&self.runtime), Arc::clone(&self.nobody));
+        let mut store = Store::new(self.loaded.pre.engine(), Guest::new(nobody));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(self.runtime.bounds.hostcall());
         store.set_epoch_deadline(1);
@@ -167,16 +202,46 @@ impl Sandboxes {
                 _ => Ok(UpdateDeadline::Yield(1)),
             }
         });
-        match self.loaded.pre.instantiate_async(&mut store).await {
-            Ok(instance) => Ok(Sandbox { store, instance }),
-            Err(error) => Err(self.explain(&store, &error)),
+        store
+    }
+
+    /// Gives a sandbox and its place back when the answer is on its way.
+    fn leave(self: &Arc<Self>, scope: &Scope, sandbox: Sandbox, permit: OwnedSemaphorePermit) {
+        let (all, caller) = (Arc::clone(self), scope.caller.clone());
+        let others_come = matches!(scope.purpose, Purpose::Call { .. });
+        after::the_answer(move || {
+            all.keep(caller, sandbox);
+            if others_come {
+                all.make_ahead();
+            }
+            drop(permit);
+        });
+    }
+
+    /// Keeps a sandbox that left nothing behind, unless memory is scarce; another is wiped.
+    fn keep(&self, caller: Caller, sandbox: Sandbox) {
+        if self.runtime.bounds.reuse && memory::PROCESS.is_roomy() && sandbox.store.data().table.is_empty() {
+            self.idle.keep(Some(caller), sandbox);
         }
     }
 
-    /// Keeps a sandbox that left nothing behind, unless memory is scarce.
-    fn keep(&self, caller: &Caller, sandbox: Sandbox) {
-        if self.runtime.bounds.reuse && memory::PROCESS.is_roomy() && sandbox.store.data().table.is_empty() {
-            self.idle.keep(caller, sandbox);
+    /// Makes the next sandbox, if there is none, there is room for it, and it starts at once.
+    fn make_ahead(&self) {
+        let wanted = self.idle.is_empty() && memory::PROCESS.is_roomy();
+        if !wanted || self.starts_late.load(Ordering::Relaxed) {
+            return;
+        }
+        let _ticking = self.loaded.engine.ticking();
+        let mut store = self.store();
+        store.set_epoch_deadline(TICKS_AHEAD);
+        match self.loaded.pre.instantiate_async(&mut store).now_or_never() {
+            // It holds memory now that it did not hold before.
+            Some(Ok(instance)) if memory::PROCESS.is_roomy() && store.data().table.is_empty() => {
+                self.idle.keep(None, Sandbox { store, instance });
+            }
+            // If it fails for good, the next call says so.
+            Some(_) => {}
+            None => self.starts_late.store(true, Ordering::Relaxed),
         }
     }
 

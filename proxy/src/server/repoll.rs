@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
+use crate::after;
+
 /// A future that is polled once more, at once, when it was woken while it was being polled. The second time it yields like any other: a
-/// guest that computes must let others work.
+/// guest that computes must let others work. What was left for after the answer is done then.
 pub struct Repoll<F> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
@@ -66,10 +68,10 @@ impl<F: Future> Future for Repoll<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.bell.task.register(cx.waker());
-        let polled = match self.poll_once() {
+        let polled = after::collecting(|| match self.poll_once() {
             Err(true) => self.poll_once(),
             polled => polled,
-        };
+        });
         polled.map_or_else(
             |woken| {
                 if woken {

@@ -18,12 +18,13 @@ use crate::egress::upstream::Upstreams;
 use crate::telemetry::TraceContext;
 
 const COUNTS: &str = include_str!("counts.wat");
+const START_ASKS: &str = include_str!("start_asks.wat");
 const START_BLOCKS: &str = include_str!("start_blocks.wat");
 
 const TIME: Duration = Duration::from_secs(10);
 
-fn sandboxes(wat: &str, bounds: config::Sandbox) -> Sandboxes {
-    sandboxes_of(&Engine::new().unwrap(), wat, bounds)
+fn sandboxes(wat: &str, bounds: config::Sandbox) -> Arc<Sandboxes> {
+    Arc::new(sandboxes_of(&Engine::new().unwrap(), wat, bounds))
 }
 
 fn sandboxes_of(engine: &Engine, wat: &str, bounds: config::Sandbox) -> Sandboxes {
@@ -61,7 +62,7 @@ async fn count(sandbox: &mut Sandbox) -> wasmtime::Result<u32> {
     Ok(count.call_async(&mut sandbox.store, ()).await?.0)
 }
 
-async fn call(sandboxes: &Sandboxes, agent: &str) -> u32 {
+async fn call(sandboxes: &Arc<Sandboxes>, agent: &str) -> u32 {
     sandboxes.run(scope(agent), count).await.unwrap()
 }
 
@@ -103,7 +104,40 @@ async fn what_a_guest_says_at_its_deadline_is_passed_on() {
 async fn without_reuse_nothing_is_remembered() {
     let sandboxes = sandboxes(COUNTS, config::Sandbox::default());
     assert_eq!((call(&sandboxes, "a").await, call(&sandboxes, "a").await), (1, 1));
-    assert_eq!(sandboxes.idle.len(), 0);
+    assert_eq!(sandboxes.idle.served(), 0);
+}
+
+#[tokio::test]
+async fn the_next_sandbox_is_made_when_the_answer_is_on_its_way() {
+    let sandboxes = sandboxes(COUNTS, config::Sandbox { concurrent: Some(1), ..config::Sandbox::default() });
+    for idle_before in [0, 1] {
+        assert_eq!(sandboxes.idle.len(), idle_before);
+        let answered = after::collecting(|| {
+            let answered = sandboxes.run(scope("a"), count).now_or_never().expect("it waits for something");
+            assert_eq!((sandboxes.idle.len(), sandboxes.in_use()), (0, 1), "the answer waited for it");
+            answered
+        });
+        assert_eq!(answered.unwrap(), 1);
+        assert_eq!((sandboxes.idle.len(), sandboxes.in_use()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_start_at_once_is_not_made_ahead() {
+    let sandboxes = sandboxes(START_BLOCKS, config::Sandbox::default());
+    for _ in 0..2 {
+        sandboxes.make_ahead();
+        assert_eq!((sandboxes.idle.len(), sandboxes.starts_late.load(Ordering::Relaxed)), (0, true));
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_starts_for_nobody_whether_it_is_made_ahead_or_not() {
+    let sandboxes = sandboxes(START_ASKS, config::Sandbox::default());
+    for idle_before in [0, 1] {
+        assert_eq!(sandboxes.idle.len(), idle_before);
+        assert_eq!(call(&sandboxes, "a").await, 0, "it was told how much time its caller has");
+    }
 }
 
 #[tokio::test]
@@ -124,13 +158,13 @@ async fn a_sandbox_that_leaks_traps_or_comes_late_is_not_kept() {
         Ok(())
     });
     leaking.await.unwrap();
-    assert_eq!(sandboxes.idle.len(), 0);
+    assert_eq!(sandboxes.idle.served(), 0);
     let trapping = sandboxes.run(scope("a"), async |_| Err::<(), _>(wasmtime::Error::msg("a trap")));
     assert_eq!(trapping.await.unwrap_err().kind, FaultKind::ConnectorFailed);
-    assert_eq!(sandboxes.idle.len(), 0);
+    assert_eq!(sandboxes.idle.served(), 0);
     let cut = sandboxes.run(scope("a"), async |_| pending::<wasmtime::Result<()>>().await);
     assert!(poll_immediate(std::pin::pin!(cut)).await.is_none());
-    assert_eq!((sandboxes.idle.len(), sandboxes.in_use()), (0, 0));
+    assert_eq!((sandboxes.idle.served(), sandboxes.in_use()), (0, 0));
 }
 
 #[tokio::test]
