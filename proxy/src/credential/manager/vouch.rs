@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::inner::{Inner, LOOK_EVERY};
 use crate::credential::alarms::RECORD_LOST;
-use crate::credential::lifecycle::lock::STORE_TIME;
-use crate::credential::store::Entry;
+use crate::credential::store::{Entry, in_time};
 use crate::telemetry::metric;
 
 impl Inner {
@@ -24,7 +23,7 @@ impl Inner {
         };
         // A store that is away is said to be so when it is needed.
         let told = self.managed.keeping.store.vouch(&key, known, self.lock_time());
-        if let Ok(Ok(true)) = timeout(STORE_TIME, told).await {
+        if let Ok(true) = in_time(told).await {
             self.tell_of_loss();
         }
     }
