@@ -1,7 +1,7 @@
 //! Sandboxes of one connector: made, bounded in number and time, thrown away or kept.
 //!
 //! A sandbox whose run was dropped, trapped or came too late is never used again; its slot returns when its store is dropped. One that did its
-//! work is wiped, and the next made, when the answer is on its way: both together take as long as many a call.
+//! work is wiped when the answer is on its way, and the next is made then: nobody waits for either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
