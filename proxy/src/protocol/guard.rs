@@ -70,7 +70,7 @@ impl Guard {
                 Ok(ip) => self.is_our_address(ip.into()),
                 Err(_) => {
                     let name = host.to_ascii_lowercase();
-                    name == "localhost" || name.ends_with(".localhost")
+                    name == "localhost" || name.ends_with(".localhost") && is_host_name(&name)
                 }
             },
         };
@@ -84,6 +84,11 @@ impl Guard {
     fn is_our_address(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || self.local.ip().is_unspecified() || ip == self.local.ip()
     }
+}
+
+/// Whether every reader takes it for a name: [`Authority`] also takes brackets, stars and more for one.
+fn is_host_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Whether nothing but a port follows the host: what two readers might divide differently is nobody's.
@@ -124,6 +129,7 @@ mod tests {
         let ours = [
             "localhost",
             "LOCALHOST:4180",
+            "agent-1.xn--tst-hoa.localhost",
             "127.0.0.1:1",
             "[::1]:4180",
             "10.0.0.7:4180",
@@ -145,6 +151,8 @@ mod tests {
             "[localhost]",
             "[.localhost]",
             "[127.0.0.1]",
+            "*.localhost",
+            "a[b]c.localhost",
         ];
         for host in others {
             assert!(!accepts(&guard, Some(host), None), "{host}");
@@ -177,6 +185,7 @@ mod tests {
             "file://",
             "chrome-extension://abc",
             "http://[::1]*:62",
+            "http://a[b]c.localhost",
             "",
         ] {
             assert!(!accepts(&guard, Some("localhost"), Some(origin)), "{origin}");
